@@ -1,0 +1,1 @@
+"""The gateway runtime: bridges, hub and what they share."""

@@ -1,0 +1,1 @@
+"""The cloud side: template, handlers and their own envelope decoder; imports nothing of headgate."""
