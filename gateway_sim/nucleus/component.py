@@ -66,7 +66,7 @@ class Component:
     def __init__(self, recipe: Recipe, around: Surroundings, *, external: bool = False) -> None:
         self.recipe = recipe
         self.external = external
-        self.state = State.NEW
+        self.state = State.RUNNING if external else State.NEW
         self.token = secrets.token_urlsafe(24) if external else ""
         self.starts = 0
         self.exit_codes: deque[int] = deque(maxlen=KEPT_EXIT_CODES)
@@ -82,6 +82,11 @@ class Component:
     def name(self) -> str:
         """The component's name."""
         return self.recipe.name
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has been stopped, so that only a new one can run; one played by others never is."""
+        return not self.external and (self.task is None or self.task.done())
 
     def status(self) -> Object:
         """Its entry in status.json."""
@@ -116,7 +121,6 @@ class Component:
     async def live(self) -> None:
         """One life after another."""
         if self.external:
-            self._set(State.RUNNING)
             return
         try:
             while True:
