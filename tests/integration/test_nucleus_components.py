@@ -272,19 +272,21 @@ def test_a_root_too_deep_for_a_socket_and_one_in_use(
 
 
 def test_phases(gateway: Gateway, build: Build) -> None:
-    build.component("a.Startup", {"startup": "echo up; sleep 600 & exit 0", "shutdown": "echo down"})
+    daemon = "(trap 'sleep 0.2; echo gone; exit 0' TERM; echo up; sleep 600 & wait) & exit 0"
+    build.component("a.Startup", {"startup": daemon, "shutdown": "echo down"})
     install = {"Script": "echo never", "Skipif": "onpath sh"}
     build.component("a.Skips", {"install": install, "run": "echo ran; " + SLEEP})
     build.component("a.Slow", {"install": {"Script": SLEEP, "Timeout": 1}, "run": "true"})
     build.component("a.Bundle", {}, ComponentDependencies={"a.Startup": {"VersionRequirement": "*"}})
-    wanted = {name: {} for name in ("a.Startup", "a.Skips", "a.Slow", "a.Bundle")}
+    wanted: dict[str, dict[str, Any]] = {name: {} for name in ("a.Startup", "a.Skips", "a.Slow", "a.Bundle")}
     gateway.start("--deployment", str(build.deployment(wanted)))
     gateway.until_state("a.Startup", "RUNNING")
     gateway.until_state("a.Bundle", "FINISHED")
     until(lambda: gateway.output("a.Skips") == ["ran"], "install was skipped")
+    until(lambda: gateway.output("a.Startup") == ["up"], "the daemon runs")
     until(lambda: "install does not end within 1.0 s" in gateway.log(), "install is ended")
     gateway.stop()
-    assert gateway.output("a.Startup") == ["up", "down"]
+    assert gateway.output("a.Startup") == ["up", "down", "gone"]
 
 
 def test_a_new_deployment_restarts_what_it_changes(gateway: Gateway, build: Build) -> None:
@@ -311,3 +313,14 @@ def test_a_json_recipe_is_read_too(gateway: Gateway, build: Build) -> None:
     recipe.rename(recipe.with_suffix(".json"))
     gateway.start("--deployment", str(build.deployment({"a.Json": {"componentVersion": "1.0.0"}})))
     gateway.until_state("a.Json", "RUNNING")
+
+
+def test_a_stop_during_install_leaves_nothing(gateway: Gateway, build: Build) -> None:
+    build.component("a.Installs", {"install": "echo on it; " + SLEEP, "run": "true"})
+    gateway.start("--deployment", str(build.deployment({"a.Installs": {}})))
+    until(lambda: gateway.output("a.Installs") == ["on it"], "install runs")
+    assert gateway.process is not None
+    children = psutil.Process(gateway.process.pid).children(recursive=True)
+    gateway.stop()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
