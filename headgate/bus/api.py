@@ -14,24 +14,28 @@ Serve = Callable[[bytes], Awaitable[bytes]]
 
 
 class Bus(Protocol):
-    """Local messages between this gateway's processes, the cloud's topics, and this component's configuration.
+    """Local messages between this gateway's processes, the cloud's topics, and this component's
+    configuration.
 
     Guarantees of every implementation (`tests/contract/bus` holds them):
 
     - What one task publishes to one topic arrives in that order at each subscription.
-    - A handler gets one message at a time; messages wait in a bounded queue per subscription. A full queue drops
-      by its policy (oldest first unless the bus was made otherwise) and counts what it dropped; it never blocks
-      other subscriptions.
-    - A message published after `subscribe` was entered reaches that subscription, also the bus's own messages:
-      a publisher that subscribes to its own topic sees its own messages, with and without wildcards.
+    - A handler gets one message at a time; messages wait in a bounded queue per subscription. A full queue
+      drops by its policy (oldest first unless the bus was made otherwise) and counts what it dropped; it
+      never blocks other subscriptions.
+    - A message published after `subscribe` was entered reaches that subscription, also the bus's own
+      messages: a publisher that subscribes to its own topic sees its own messages, with and without
+      wildcards.
     - Subscriptions outlive a lost connection: they are restored in their order before anything else is
       published. What was published meanwhile is gone; the protocols above acknowledge and re-send.
     - A handler may publish, request and subscribe. One that raises Retry or Reject loses that message only
       (logged and counted); any other exception ends the bus, and with it the role.
-    - A subscription that the nucleus refuses for good ends the bus with the Reject that names operation and topic.
+    - A subscription that the nucleus refuses for good ends the bus with the Reject that names operation and
+      topic.
 
-    Delivery is at most once. Topics are MQTT topics of at most 256 B of UTF-8; patterns may hold `+` and a last `#`.
-    Every method raises Retry while the bus is away or closed, and Reject for what no repetition will get through.
+    Delivery is at most once. Topics are MQTT topics of at most 256 B of UTF-8; patterns may hold `+` and a
+    last `#`. Every method raises Retry while the bus is away or closed, and Reject for what no repetition
+    will get through.
     """
 
     @property
@@ -40,7 +44,9 @@ class Bus(Protocol):
 
     @property
     def max_cloud_bytes(self) -> int:
-        """Largest payload of `publish_cloud`. What the cloud may send down can be less (about 5,000 B on lite)."""
+        """Largest payload of `publish_cloud`. What the cloud may send down can be less (about 5,000 B on
+        lite).
+        """
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Send to this gateway's subscribers of `topic`; returns once the nucleus took it, not once they did.
@@ -64,22 +70,27 @@ class Bus(Protocol):
         """
 
     def serve(self, topic: str, handler: Serve) -> AbstractContextManager[None]:
-        """Answer requests to `topic` (no wildcards) while the context is entered, one at a time in arrival order."""
+        """Answer requests to `topic` (no wildcards) while the context is entered, one at a time in arrival
+        order.
+        """
 
     async def publish_cloud(self, topic: str, payload: bytes) -> None:
         """Hand a message for AWS IoT Core to the nucleus, QoS 1. Success is NOT delivery.
 
         A classic nucleus has it in its spooler then (and may drop it), lite in its MQTT client. Raises Retry
-        (away, closed, on lite also: no connection to the cloud) or Reject (too large, not a topic, not authorised).
+        (away, closed, on lite also: no connection to the cloud) or Reject (too large, not a topic, not
+        authorised).
         """
 
     def subscribe_cloud(self, pattern: str, handler: Handler) -> AbstractContextManager[None]:
-        """Like `subscribe`, for topics of AWS IoT Core. While the cloud is away the bus keeps trying to subscribe."""
+        """Like `subscribe`, for topics of AWS IoT Core. While the cloud is away the bus keeps trying to
+        subscribe.
+        """
 
     def configs(self) -> AsyncIterator[Mapping[str, Any]]:
         """This component's configuration: the current one first, then each that differs from the one before.
 
-        Changes that follow each other closely may be seen as one. `accessControl`, which is the nucleus's own key,
-        is left out. Numbers and booleans may arrive as strings (lite) and integers as floats (classic): parse
-        leniently. Waits while the bus is away; ends when the bus closes.
+        Changes that follow each other closely may be seen as one. `accessControl`, which is the nucleus's
+        own key, is left out. Numbers and booleans may arrive as strings (lite) and integers as floats
+        (classic): parse leniently. Waits while the bus is away; ends when the bus closes.
         """
