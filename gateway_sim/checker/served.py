@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway_sim.checker.arrived import Raw, double_bits
-from gateway_sim.devices.plantfile import Device, Group, Plant, served_path
+from gateway_sim.devices.plantfile import Device, Group, Plant, PlantError, served_path
 
 FORMAT = {"uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "float32": "f"}
 
@@ -49,7 +49,7 @@ class ServedRecords:
         self._files = [_File(device, served_path(directory, device.name)) for device in plant.devices]
 
     def new(self) -> Iterator[Poll]:
-        """Answered reads of whole groups; reads of other ranges are none of the checker's business."""
+        """Answered reads of whole groups (others are none of the checker's business); raises PlantError."""
         for file in self._files:
             yield from file.new()
 
@@ -69,7 +69,12 @@ class _File:
         whole = data[: data.rfind(b"\n") + 1]  # a line that is still being written waits for the next call
         self._offset += len(whole)
         for line in whole.splitlines():
-            row = json.loads(line)
-            if (name := row["group"]) is not None:
+            try:
+                row = json.loads(line)
+                if (name := row["group"]) is None:
+                    continue
                 raws = self._decoders[name](row["registers"])
                 yield Poll(row["t_ms"], self._device, name, row["count"], raws)
+            except (ValueError, KeyError, TypeError, struct.error) as error:
+                told = f"{self._path}: {line[:80]!r} does not fit plant.json ({error!r})"
+                raise PlantError(f"{told}; did another plant use this directory?") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,8 +88,7 @@ def write(plant: Plant, directory: Path) -> Path:
     path = directory / FILE_NAME
     partial = path.with_suffix(".json.partial")
     partial.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)  # noqa: PTH105  (Path.replace is the same call; os.replace says "atomic")
-    return path
+    return partial.replace(path)
 
 
 def read(directory: Path) -> Plant:

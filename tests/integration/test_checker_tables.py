@@ -15,10 +15,10 @@ from moto.server import ThreadedMotoServer
 from gateway_sim.checker.__main__ import main
 from gateway_sim.checker.arrived import double_of
 from gateway_sim.checker.checker import Checker
-from gateway_sim.checker.served import RegisterDecoder
+from gateway_sim.checker.served import RegisterDecoder, ServedRecords
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.layout import plant_room
-from gateway_sim.devices.plantfile import Device, Plant, served_path
+from gateway_sim.devices.plantfile import Device, Plant, PlantError, served_path
 from gateway_sim.devices.registers import encode
 
 BLOCK = plant_room(1)[2].blocks[0]
@@ -144,5 +144,8 @@ def test_no_tables_and_no_plant_are_said_in_a_line(
 ) -> None:
     assert main(["--plant", str(plant), "--endpoint", endpoint]) == 2
     assert "cannot read table Envelopes at http://127.0.0.1" in capsys.readouterr().err
+    served_path(plant, "boiler").write_text('{"t_ms": 1, "group": "attic", "count": 1, "registers": []}\n')
+    with pytest.raises(PlantError, match="did another plant use this directory"):
+        list(ServedRecords(plantfile.read(plant), plant).new())
     assert main(["--plant", str(tmp_path / "none"), "--endpoint", endpoint]) == 2
     assert "is the plant running" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusIOException
 
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.__main__ import main
@@ -118,6 +119,19 @@ async def test_illegal_addresses_answer_exception_02(
         assert (await client.write_register(0, 1, device_id=device.unit)).exception_code == 2
         client.close()
     assert served(tmp_path, device.name) == []
+
+
+@in_loop
+async def test_another_unit_gets_no_answer(tmp_path: Path) -> None:
+    async with running(plant_room(1), tmp_path) as plant:
+        for device in plant.plant.devices:
+            client = await connect(device)
+            client.comm_params.timeout_connect = 0.1
+            with pytest.raises(ModbusIOException, match="No response"):
+                await read(client, "holding", device.groups[0].address, 2, device.unit + 1)
+            client.comm_params.timeout_connect = 10
+            assert (await poll(client, device, device.groups[0]))[:2] == [0, 1]
+            client.close()
 
 
 @in_loop
