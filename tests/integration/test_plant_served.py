@@ -36,16 +36,16 @@ def in_loop(test: Callable[Arguments, Coroutine[Any, Any, None]]) -> Callable[Ar
     return run
 
 
-async def connect(device: Device) -> Client:
+async def connect(device: Device, timeout_s: float = 10) -> Client:
     client: Client
     if device.transport == "tcp":
         assert device.host is not None
         assert device.port is not None
-        client = AsyncModbusTcpClient(device.host, port=device.port, timeout=10, retries=0)
+        client = AsyncModbusTcpClient(device.host, port=device.port, timeout=timeout_s, retries=0)
     else:
         assert device.path is not None
         assert device.baudrate is not None
-        client = AsyncModbusSerialClient(device.path, baudrate=device.baudrate, timeout=10, retries=0)
+        client = AsyncModbusSerialClient(device.path, baudrate=device.baudrate, timeout=timeout_s, retries=0)
     assert await client.connect()
     return client
 
@@ -125,11 +125,11 @@ async def test_illegal_addresses_answer_exception_02(
 async def test_another_unit_gets_no_answer(tmp_path: Path) -> None:
     async with running(plant_room(1), tmp_path) as plant:
         for device in plant.plant.devices:
-            client = await connect(device)
-            client.comm_params.timeout_connect = 0.1
+            client = await connect(device, timeout_s=0.1)
             with pytest.raises(ModbusIOException, match="No response"):
                 await read(client, "holding", device.groups[0].address, 2, device.unit + 1)
-            client.comm_params.timeout_connect = 10
+            client.close()
+            client = await connect(device)
             assert (await poll(client, device, device.groups[0]))[:2] == [0, 1]
             client.close()
 
