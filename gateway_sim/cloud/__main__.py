@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway_sim.cloud.child import NotStarted
 from gateway_sim.cloud.rules import BadRule
-from gateway_sim.cloud.run import TEMPLATE, Options, check_things, run
+from gateway_sim.cloud.run import READY, TEMPLATE, Options, check_things, run
 from gateway_sim.cloud.template import Unsupported
 
 
@@ -23,7 +23,6 @@ def parse(argv: Sequence[str] | None) -> Options:
     parser.add_argument("--things", required=True, help="thing names, separated by commas")
     parser.add_argument("--template", type=Path, default=TEMPLATE)
     parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--ready-file", type=Path, help="written as cloud.json is, once all of it runs")
     given = parser.parse_args(argv)
     things = tuple(filter(None, given.things.split(",")))
     try:
@@ -31,7 +30,7 @@ def parse(argv: Sequence[str] | None) -> Options:
         parameters = dict(pair.split("=", 1) for pair in given.parameter)
     except ValueError as error:
         parser.error(str(error))
-    return Options(given.dir.resolve(), things, given.template, parameters, given.ready_file)
+    return Options(given.dir.resolve(), things, given.template, parameters)
 
 
 async def until_stopped(options: Options) -> None:
@@ -42,7 +41,7 @@ async def until_stopped(options: Options) -> None:
         whole = group.create_task(run(options, stop), name="cloud")
         waiter = group.create_task(stop.wait(), name="stop")
         await asyncio.wait((whole, waiter), return_when=asyncio.FIRST_COMPLETED)
-        if not (options.directory / "cloud.json").exists():
+        if not (options.directory / READY).exists():
             whole.cancel()  # asked to stop while it still starts
         waiter.cancel()
 
@@ -50,7 +49,7 @@ async def until_stopped(options: Options) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
     options.directory.mkdir(parents=True, exist_ok=True)
-    (options.directory / "cloud.json").unlink(missing_ok=True)
+    (options.directory / READY).unlink(missing_ok=True)
     failed = False
     try:
         asyncio.run(until_stopped(options))
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"simulated cloud: {fault}\n")
         failed = True
     finally:
-        (options.directory / "cloud.json").unlink(missing_ok=True)
+        (options.directory / READY).unlink(missing_ok=True)
     return int(failed)
 
 

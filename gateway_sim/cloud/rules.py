@@ -103,7 +103,7 @@ class _Parser:
         while position < len(text):
             match = _TOKEN.match(text, position)
             if match is None:
-                raise self._refusal(f"{text[position : position + 20]!r} is not understood")
+                raise self._refusal(f"{text[position : position + 20].strip()!r} is not understood")
             self._tokens.append(match.group().strip())
             position = match.end()
 

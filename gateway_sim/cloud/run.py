@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from gateway_sim.cloud.stack import Function, Stack, read
 from gateway_sim.cloud.template import REGION, Template
 
 TEMPLATE: Final = Path(__file__).parents[2] / "headgate_cloud" / "template.yaml"
+READY: Final = "cloud.json"
 COUNTERS_INTERVAL_S: Final = 1.0
 
 
@@ -35,7 +37,6 @@ class Options:
     things: tuple[str, ...]
     template: Path = TEMPLATE
     parameters: Mapping[str, str] | None = None
-    ready_file: Path | None = None
 
 
 class Acknowledgements:
@@ -87,8 +88,9 @@ async def run(options: Options, stop: asyncio.Event) -> None:
                 group.create_task(_watch(mqtt.process, "mosquitto"), name="mosquitto"),
             ]
             ready = _describe(options, stack, mqtt, moto, iot_data, certs)
-            for path in filter(None, (options.directory / "cloud.json", options.ready_file)):
-                write_json(path, ready)
+            write_json(options.directory / READY, ready)
+            sys.stdout.write(f"simulated cloud: ready, see {options.directory / READY}\n")
+            sys.stdout.flush()
             await stop.wait()
             for task in tasks:
                 task.cancel()
