@@ -15,11 +15,16 @@ MAX_UNIX_PATH_BYTES = 107
 """Linux's sockaddr_un holds 108 B with the closing NUL."""
 
 
-async def open_transport(path: str, make: Callable[[], ProtocolT]) -> ProtocolT:
-    """Connect a protocol to the nucleus's socket. Raises Retry (nobody there) or Fatal (never possible)."""
-    if sys.platform == "win32":
-        raise Fatal(f"nucleus at {path!r}: named pipes were not tried yet, run this gateway on Linux")
-    else:
+if sys.platform == "win32":
+
+    async def open_transport(path: str, make: Callable[[], ProtocolT]) -> ProtocolT:
+        """Connect a protocol to the nucleus's named pipe. Raises Fatal."""
+        raise Fatal(f"nucleus at {path!r}: named pipes were not tried yet; run this gateway on Linux")
+
+else:
+
+    async def open_transport(path: str, make: Callable[[], ProtocolT]) -> ProtocolT:
+        """Connect a protocol to the nucleus's socket. Raises Retry (nobody there) or Fatal (never possible)."""
         if len(path.encode()) > MAX_UNIX_PATH_BYTES:
             raise Fatal(f"nucleus at {path!r}: a socket path has at most {MAX_UNIX_PATH_BYTES} B")
         try:
