@@ -24,7 +24,7 @@ if sys.platform == "win32":
 else:
 
     async def open_transport(path: str, make: Callable[[], ProtocolT]) -> ProtocolT:
-        """Connect a protocol to the nucleus's socket. Raises Retry (nobody there) or Fatal (never possible)."""
+        """Connect a protocol to the nucleus's socket. Raises Retry (nobody there) or Fatal (no path)."""
         if len(path.encode()) > MAX_UNIX_PATH_BYTES:
             raise Fatal(f"nucleus at {path!r}: a socket path has at most {MAX_UNIX_PATH_BYTES} B")
         try:
