@@ -21,10 +21,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     dropped: list[pytest.Item] = []
     for item in items:
         mark = item.get_closest_marker("slow")
-        if mark is None:
-            keep = wanted is None
-        else:
-            keep = wanted is not None and wanted in ("all", *mark.args)
+        keep = wanted is None if mark is None else wanted in ("all", *mark.args)
         (kept if keep else dropped).append(item)
     items[:] = kept
     config.hook.pytest_deselected(items=dropped)
