@@ -33,9 +33,6 @@ class World(Protocol):
     def pair(self) -> AbstractAsyncContextManager[tuple[Bus, Bus]]:
         """Two buses of one gateway."""
 
-    async def settled(self, bus: Bus) -> None:
-        """Return once what `bus` subscribed to so far is in force."""
-
     async def configure(self, bus: Bus, merge: Mapping[str, Any]) -> None:
         """Change the configuration of the component that `bus` belongs to."""
 
@@ -68,6 +65,11 @@ def collect(
         yield collector
 
 
+async def settled(bus: Bus) -> None:
+    """Return once what `bus` subscribed to so far is in force: it publishes nothing before that."""
+    await bus.publish("hg/v1/local/test/settled", b"")
+
+
 class MemoryWorld:
     """MemoryBus: a gateway is one bus, so a pair is that bus twice."""
 
@@ -82,9 +84,6 @@ class MemoryWorld:
     async def pair(self) -> AsyncIterator[tuple[Bus, Bus]]:
         async with self.bus() as bus:
             yield bus, bus
-
-    async def settled(self, bus: Bus) -> None:
-        await asyncio.sleep(0)
 
     async def configure(self, bus: Bus, merge: Mapping[str, Any]) -> None:
         assert isinstance(bus, MemoryBus)
