@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def main(name: str, run: Run, *, open_bus: OpenBus | None = None, clock: Clock | None = None) -> int:
-    """Run a role as this process until it ends, fails, or a signal (TERM, INT) stops it; return the exit code.
+    """Run a role as this process until it ends, fails, or a signal stops it; return the exit code.
 
     The log goes to stdout as `LEVEL name: message`; the nucleus adds the time. `open_bus` is the bus of
     Greengrass, from the environment, unless given.

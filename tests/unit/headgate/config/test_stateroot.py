@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,7 @@ def test_write_atomically_replaces_and_leaves_nothing_beside(tmp_path: Path) -> 
     write_atomically(path, b"one")
     write_atomically(path, b"two")
     assert path.read_bytes() == b"two"
-    assert os.listdir(tmp_path) == ["current"]
+    assert [file.name for file in tmp_path.iterdir()] == ["current"]
 
 
 def test_write_atomically_keeps_the_old_file_when_it_fails(tmp_path: Path) -> None:
@@ -39,7 +38,7 @@ def test_write_atomically_keeps_the_old_file_when_it_fails(tmp_path: Path) -> No
     path.mkdir()
     with pytest.raises(OSError):
         write_atomically(path, b"x")
-    assert os.listdir(tmp_path) == ["current"]
+    assert [file.name for file in tmp_path.iterdir()] == ["current"]
 
 
 def test_set_aside_never_overwrites(tmp_path: Path) -> None:
