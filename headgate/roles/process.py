@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -53,12 +54,16 @@ def causes(error: BaseException) -> list[BaseException]:
 
 async def _run(run: Run, open_bus: OpenBus, clock: Clock) -> int:
     stop = asyncio.Event()
-    with _signals_set(stop):
+    with _signals_handled(stop) as opened:
         try:
             async with open_bus() as bus:
+                opened()
                 await run(bus, clock, stop)
         except Exception as error:  # noqa: BLE001  # the role's boundary: everything ends as a log line and a code
             return max(_report(cause) for cause in causes(error))
+        except asyncio.CancelledError:
+            if not stop.is_set():
+                raise
     log.info("stopped")
     return EXIT_OK
 
@@ -75,15 +80,29 @@ def _report(error: BaseException) -> int:
 
 
 @contextlib.contextmanager
-def _signals_set(stop: asyncio.Event) -> Iterator[None]:
-    """While entered, SIGTERM and SIGINT set `stop`; repeated ones change nothing."""
+def _signals_handled(stop: asyncio.Event) -> Iterator[Callable[[], None]]:
+    """While entered, SIGTERM and SIGINT set `stop`; until the yielded function is called they also cancel.
+
+    A bus that waits for its nucleus has nothing to end in order. Repeated signals change nothing.
+    """
     loop = asyncio.get_running_loop()
+    opening = asyncio.current_task()
+
+    def opened() -> None:
+        nonlocal opening
+        opening = None
+
+    def on_signal() -> None:
+        if opening is not None and not stop.is_set():
+            opening.cancel()
+        stop.set()
+
     former = {}
     for number in (signal.SIGTERM, signal.SIGINT):
-        # signal.signal works on every platform; asyncio's own wakes the loop through its wakeup descriptor.
-        former[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+        # signal.signal works on every platform; asyncio wakes the loop through its own descriptor.
+        former[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_signal))
     try:
-        yield
+        yield opened
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
@@ -91,6 +110,6 @@ def _signals_set(stop: asyncio.Event) -> Iterator[None]:
 
 def _greengrass_bus() -> AbstractAsyncContextManager[Bus]:
     # Late, so that a role over MemoryBus never loads the IPC client.
-    from headgate.bus.greengrass import GreengrassBus
+    from headgate.bus.greengrass import Environment, GreengrassBus
 
-    return GreengrassBus.from_environment()
+    return GreengrassBus(Environment.read(os.environ))

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
@@ -79,3 +80,27 @@ def test_a_failing_handler_ends_the_role(capsys: pytest.CaptureFixture[str]) -> 
     code, out = outcome(run, capsys)
     assert code == process.EXIT_UNEXPECTED
     assert "unexpected RuntimeError: handler" in out
+
+
+def test_a_signal_while_the_bus_waits_for_its_nucleus_ends_the_process(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class NeverConnected(MemoryBus):
+        async def __aenter__(self) -> Self:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+            return self
+
+    async def run(bus: Bus, clock: Clock, stop: asyncio.Event) -> None:
+        raise AssertionError("never opened")
+
+    assert process.main("modbus", run, open_bus=NeverConnected) == process.EXIT_OK
+    assert capsys.readouterr().out == "INFO modbus: stopped\n"
+
+
+def test_started_by_no_nucleus_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SVCUID", raising=False)
+    assert process.main("modbus", failing(ValueError("never"))) == process.EXIT_FATAL
+    assert "not started by a Greengrass nucleus" in capsys.readouterr().out
