@@ -23,12 +23,15 @@ from gateway_sim.devices.site import site_document
 from gateway_sim.faults.control import command
 from gateway_sim.runs.processes import NotStarted, Processes
 from gateway_sim.runs.rundir import RunDir
+from gateway_sim.runs.usage import usage
 
 Profile = Literal["classic", "lite"]
 COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
 KEEPALIVE_S = 3
 """A short MQTT keepalive, so that a silent line is found within the demo's patience."""
 STATUS_PAUSE_S = 0.1
+SETTLED = ("RUNNING", "FINISHED")
+"""States of a component that does its work, or has done it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class VirtualGateway:
         sizes = {}
         for name, state in self.status()["components"].items():
             if state.get("pid"):
-                sizes[name] = round(sum(map(_pss_kb, _tree(int(state["pid"])))) / 1024, 1)
+                sizes[name] = round(usage(int(state["pid"])).pss_mb, 1)
         return sizes
 
     async def _start_cloud(self) -> None:
@@ -147,7 +150,9 @@ class VirtualGateway:
         argv = [sys.executable, "-m", "gateway_sim.faults.proxy", "--control", str(control)]
         argv += ["--target", f"127.0.0.1:{broker['port']}"]
         await self.processes.start("proxy", argv, ready=control)
-        self._proxy_address = "{}:{}".format(*(await command(control))["listen"])
+        listen = (await command(control))["listen"]
+        assert isinstance(listen, list)
+        self._proxy_address = "{}:{}".format(*listen)
 
     def _write_deployment(self) -> None:
         document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
@@ -170,22 +175,3 @@ class VirtualGateway:
     def _version(self, component: str) -> str:
         versions = self.repository / "greengrass-build" / "artifacts" / component
         return max((path.name for path in versions.iterdir()), key=lambda v: [int(p) for p in v.split(".")])
-
-
-SETTLED = ("RUNNING", "FINISHED")
-
-
-def _tree(pid: int) -> list[int]:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return [pid]
-    return [pid, *(descendant for child in children for descendant in _tree(int(child)))]
-
-
-def _pss_kb(pid: int) -> int:
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
