@@ -13,19 +13,19 @@ from gateway_sim.devices import plantfile
 
 
 class Checker:
-    """Compares the records in `plant_directory` with the tables of `cloud` (or at its endpoint's URL).
+    """Compares the records in `plant_directory` with the tables of `cloud`.
 
     Raises PlantError when there is no plant.json; `look` raises TablesError when the tables cannot be read
     (what was read until then is kept: look again).
     """
 
     def __init__(
-        self, plant_directory: Path, cloud: Cloud | str, *, thing: str | None = None, window_s: int = 10
+        self, plant_directory: Path, cloud: Cloud, *, thing: str | None = None, window_s: int = 10
     ) -> None:
         self.plant = plantfile.read(plant_directory)
         self._window_ms = window_s * 1000
         self._records = ServedRecords(self.plant, plant_directory)
-        self._tables = IngestTables(Cloud(cloud) if isinstance(cloud, str) else cloud, thing=thing)
+        self._tables = IngestTables(cloud, thing=thing)
         self._telemetry = Telemetry(self.plant)
         self._windows = Windows()
 

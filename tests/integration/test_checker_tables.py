@@ -92,7 +92,7 @@ def store(db: Any, seq: int, body: bytes, *, thing: str = "gw", digest: str = ""
 
 
 def test_each_look_reads_what_is_new(tables: Any, endpoint: str, plant: Path) -> None:
-    checker = Checker(plant, endpoint, thing="gw")
+    checker = Checker(plant, Cloud(endpoint), thing="gw")
     serve(plant, range(1, 4))
     store(tables, 1, envelope(1, 1))
     store(tables, 3, envelope(3, 3))
