@@ -9,21 +9,21 @@ from headgate.ipc.messages import NAMESPACE
 
 
 class NucleusRetry(Retry):
-    """A modelled error that may pass; `shape` is its name without the namespace, `said` the nucleus's words."""
+    """A modelled error that may pass; `shape` is its name, `body` its JSON as it came."""
 
-    def __init__(self, message: str, shape: str, said: str) -> None:
+    def __init__(self, message: str, shape: str, body: bytes) -> None:
         super().__init__(message)
         self.shape = shape
-        self.said = said
+        self.body = body
 
 
 class NucleusReject(Reject):
-    """A modelled error that will not pass; `shape` and `said` as in `NucleusRetry`."""
+    """A modelled error that will not pass; `shape` and `body` as in `NucleusRetry`."""
 
-    def __init__(self, message: str, shape: str, said: str) -> None:
+    def __init__(self, message: str, shape: str, body: bytes) -> None:
         super().__init__(message)
         self.shape = shape
-        self.said = said
+        self.body = body
 
 
 class Unauthorized(NucleusReject):
@@ -86,11 +86,11 @@ def from_error(operation: str, target: str, model_type: str, payload: bytes) -> 
         lacks = f"accessControl of this component lacks operation {NAMESPACE}{operation} on this resource"
         if service := _SERVICES.get(operation):
             lacks += f" under {service}"
-        return Unauthorized(f"{call} is not allowed: {lacks}{_said(text)}", model_type, text)
+        return Unauthorized(f"{call} is not allowed: {lacks}{_said(text)}", model_type, payload)
     if model_type in _RETRY:
-        return Retry(f"{call} failed for now with {model_type}{_said(text)}", model_type, text)
+        return NucleusRetry(f"{call} failed for now with {model_type}{_said(text)}", model_type, payload)
     kind, what = _REJECT.get(model_type, (NucleusReject, f"failed with {model_type}"))
-    return kind(f"{call}: {what}{_said(text)}", model_type, text)
+    return kind(f"{call}: {what}{_said(text)}", model_type, payload)
 
 
 def unknown_operation(operation: str, target: str) -> Reject:
