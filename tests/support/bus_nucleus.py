@@ -42,7 +42,7 @@ def gateway(directory: Path, profile: str, resources: Sequence[str] = ("*",)) ->
     extra = [word for name in COMPONENTS for word in ("--external", name)]
     identity = authority.issue("gw-1")
     nucleus = NucleusProcess(
-        directory / "n", broker, identity, profile, *extra, "--deployment", str(deployment)
+        directory / "n", broker, broker.ca, identity, profile, *extra, "--deployment", str(deployment)
     )
     with running(broker, nucleus):
         nucleus.until_connected()
