@@ -88,6 +88,10 @@ class GreengrassBus:
             waiter.set()
         await self._deliveries.__aexit__(kind, error, trace)
 
+    async def connected(self) -> None:
+        """Wait until there is a connection and every subscription so far has been answered."""
+        await self._session.connected()
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """See `Bus.publish`."""
         self._deliveries.check_open()

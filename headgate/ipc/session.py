@@ -113,9 +113,12 @@ class Session:
 
     async def connected(self) -> None:
         """Wait until there is a connection and every subscription so far was answered."""
-        while not (self._connected.is_set() and self._all_answered.is_set()):
+        while True:
             await self._connected.wait()
             await self._all_answered.wait()
+            if self._live is not None and not self._live.closed:
+                return
+            await asyncio.sleep(0)  # it has just closed; `run` is about to notice
 
     async def call(self, operation: str, target: str, body: bytes) -> bytes:
         """A unary call (see `Connection.call`), put on the wire after every subscription made before it."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from headgate.ipc import frames, messages
 from headgate.ipc.frames import Decoder, FrameError
+from tests.support.mutate import mutated
 
 NAMES = st.text("abcdefgh:-", min_size=1, max_size=20)
 VALUES = st.one_of(st.integers(-(2**31), 2**31 - 1), st.text(max_size=50))
@@ -116,29 +117,6 @@ def test_broken_frames_are_named_and_the_decoder_stays_broken(wire: bytes, says:
         decoder.feed(wire)
     with pytest.raises(FrameError, match=says):
         decoder.feed(frames.encode(b"", b""))
-
-
-def mutated(wire: bytes, chance: random.Random) -> bytes:
-    """The wire with a few bytes changed, removed, doubled or put in, mostly with good checksums."""
-    data = bytearray(wire)
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(data))
-        match chance.randrange(4):
-            case 0:
-                data[at] = chance.randrange(256)
-            case 1:
-                del data[at : at + chance.randint(1, 8)]
-            case 2:
-                data[at:at] = data[at : at + chance.randint(1, 8)]
-            case _:
-                data[at:at] = chance.randbytes(chance.randint(1, 8))
-        if not data:
-            data = bytearray(b"\0")
-    if chance.random() < 0.6 and len(data) >= 16:
-        data[0:4] = struct.pack(">I", len(data))
-        data[8:12] = struct.pack(">I", crc32(data[:8]))
-        data[-4:] = struct.pack(">I", crc32(data[:-4]))
-    return bytes(data)
 
 
 def fuzz(count: int, seed: int) -> tuple[int, int]:
