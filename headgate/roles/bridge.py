@@ -157,7 +157,8 @@ class Bridge:
     def _plan(self, source: str, document: Mapping[str, Any]) -> Change:
         parse_sections(document, source, {}, whole=False)
         try:
-            return self._driver.plan(document.get(self._name) or {})
+            section = document.get(self._name)
+            return self._driver.plan({} if section is None else section)
         except Reject as error:
             raise Reject(f"{source}, {error.args[0]}", error.problems) from error
 
