@@ -173,7 +173,8 @@ def unknown_keys(values: Collection[str], known: Collection[str], path: str, pro
     for key in values:
         if key not in known:
             close = difflib.get_close_matches(str(key).lower(), by_lower_case, 1)
-            hint = f"did you mean {by_lower_case[close[0]]!r}?" if close else "known are " + ", ".join(sorted(known))
+            meant = f"did you mean {by_lower_case[close[0]]!r}?" if close else ""
+            hint = meant or "known are " + ", ".join(sorted(known))
             problems.add(f"{path}.{key}" if path else str(key), "unknown key", hint)
 
 
