@@ -16,7 +16,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from headgate.errors import Reject
@@ -28,6 +28,7 @@ LIMIT_BYTES = 7_000
 """Largest batch: nucleus lite drops the connection above 7,302 B; the rest is the local bus's framing."""
 
 _HEADER = struct.Struct("<3sBQQQ16sqBQ")
+_OLDEST_SEQ_AT = struct.calcsize("<3sBQQ")
 _GROUP = struct.Struct("<HH")
 _INTEGERS = (("b", 1 << 7), ("h", 1 << 15), ("i", 1 << 31), ("q", 1 << 63))
 _WIDTH = {"b": 1, "h": 2, "i": 4, "q": 8, "Q": 8, "d": 8}
@@ -80,6 +81,31 @@ def decode(wire: bytes) -> Batch:
         dropped=dropped,
         frames=frames,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WireKey:
+    """What a bridge must know of an encoded batch to hand it over."""
+
+    run_id: int
+    seq: int
+    dictionary: bytes
+
+
+def wire_key(wire: bytes) -> WireKey:
+    """Read a wire's key without decoding it. Raises Reject for what is no batch of this version."""
+    if len(wire) < _HEADER.size:
+        raise Reject(f"batch cut short: {len(wire)} B, the header has {_HEADER.size}")
+    magic, version, run_id, seq, _, dictionary, *_ = _HEADER.unpack_from(wire)
+    if (magic, version) != (MAGIC, VERSION):
+        raise Reject(f"not a batch of version {VERSION}: starts with {wire[:4]!r}")
+    return WireKey(run_id, seq, dictionary)
+
+
+def with_oldest_seq(wire: bytes, oldest_seq: int) -> bytes:
+    """The same batch as it is sent now: what the bridge holds changes, the rest never does."""
+    end = _OLDEST_SEQ_AT + 8
+    return wire[:_OLDEST_SEQ_AT] + oldest_seq.to_bytes(8, "little") + wire[end:]
 
 
 def _parts(batch: Batch, frames: Sequence[Frame], limit_bytes: int) -> Iterable[Sequence[Frame]]:

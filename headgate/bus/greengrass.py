@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,6 +16,7 @@ from headgate.bus.topics import check_pattern, check_topic
 from headgate.errors import Fatal, Retry
 from headgate.ipc.client import Client, CloudMessage, TopicMessage
 from headgate.ipc.connection import Connection
+from headgate.ipc.errors import NotFound
 from headgate.ipc.limits import Profile, limits_for
 from headgate.ipc.session import Session
 
@@ -82,11 +83,14 @@ class GreengrassBus:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._rpc.close()
-        closing = self._deliveries.__aexit__(kind, error, trace)
         self._deliveries.closed = True
         for waiter in self._config_waiters:
             waiter.set()
-        await closing
+        await self._deliveries.__aexit__(kind, error, trace)
+
+    async def connected(self) -> None:
+        """Wait until there is a connection and every subscription so far has been answered."""
+        await self._session.connected()
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """See `Bus.publish`."""
@@ -148,6 +152,8 @@ class GreengrassBus:
         while True:
             try:
                 configuration = await self.client.get_configuration()
+            except NotFound:  # a component without any configuration
+                return {}
             except Retry:
                 await self._session.connected()
                 if self._session.connections != connections:
@@ -160,7 +166,10 @@ class GreengrassBus:
     def _subscribed(self, pattern: str, handler: Handler) -> Iterator[None]:
         check_pattern(pattern)
         with self._deliveries.subscribed(pattern, handler) as delivery:
-            put: Callable[[TopicMessage], None] = lambda message: delivery.put(message.topic, message.payload)
+
+            def put(message: TopicMessage) -> None:
+                delivery.put(message.topic, message.payload)
+
             with self.client.subscribe_to_topic(pattern, put):
                 yield
 
@@ -168,6 +177,9 @@ class GreengrassBus:
     def _subscribed_cloud(self, pattern: str, handler: Handler) -> Iterator[None]:
         check_pattern(pattern, cloud=True)
         with self._deliveries.subscribed(pattern, handler) as delivery:
-            put: Callable[[CloudMessage], None] = lambda message: delivery.put(message.topic, message.payload)
+
+            def put(message: CloudMessage) -> None:
+                delivery.put(message.topic, message.payload)
+
             with self.client.subscribe_to_iot_core(pattern, put):
                 yield

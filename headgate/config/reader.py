@@ -146,6 +146,10 @@ class Section:
             return []
         return [Section(item, f"{self.at(key)}[{i}]", self.problems) for i, item in enumerate(value)]
 
+    def value(self, key: str) -> Any:
+        """The value as it is, whatever it is; None where it is missing."""
+        return self._get(key, False)
+
     def items(self) -> list[tuple[str, Any]]:
         """All keys and values of this section as they are; marks them as known."""
         self._asked.update(self._values)

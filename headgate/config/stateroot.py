@@ -20,6 +20,11 @@ class StateRoot:
 
     path: Path
 
+    @classmethod
+    def at(cls, path: str) -> StateRoot:
+        """The state root at a configured path."""
+        return cls(Path(path))
+
     @property
     def journal(self) -> Path:
         """Directory of the append-only journal, `*.log`."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from headgate.errors import Reject, Retry
 from headgate.inbox import Inbox, Overflow
-from headgate.ipc.errors import describe
+from headgate.ipc.errors import InvalidToken, describe
 from headgate.ipc.limits import LITE, Limits
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Client:
     def subscribe_to_iot_core(
         self, pattern: str, sink: Callable[[CloudMessage], None], *, qos: QoS = 1
     ) -> AbstractContextManager[None]:
-        """SubscribeToIoTCore: `sink` gets each message in order, within the event loop, and must not block."""
+        """SubscribeToIoTCore: `sink` gets each message in order, in the event loop, and must not block."""
 
         def read(event: Mapping[str, Any]) -> None:
             message = event["message"]
@@ -201,18 +201,16 @@ class Client:
         """ValidateAuthorizationToken: whether a component of this nucleus has `token` (never logged)."""
         try:
             answer = await self._call("ValidateAuthorizationToken", "", {"token": token})
-        except Reject as error:
-            if "InvalidTokenError" in str(error):
-                return False
-            raise
+        except InvalidToken:
+            return False
         return answer.get("isValid") in (True, "true")
 
     async def create_local_deployment(
         self,
         *,
-        add: Mapping[str, str] = {},  # noqa: B006 - never changed
+        add: Mapping[str, str] = {},
         remove: Sequence[str] = (),
-        configuration: Mapping[str, Mapping[str, Any]] = {},  # noqa: B006 - never changed
+        configuration: Mapping[str, Mapping[str, Any]] = {},
         recipes: str | None = None,
         artifacts: str | None = None,
         group: str | None = None,

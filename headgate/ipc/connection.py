@@ -80,6 +80,11 @@ class Connection(asyncio.Protocol):
         return connection
 
     @property
+    def closed(self) -> bool:
+        """Whether it is over; `wait_closed` says why."""
+        return self._reason is not None
+
+    @property
     def open_streams(self) -> int:
         """Calls in flight and subscriptions."""
         return len(self._streams)

@@ -20,6 +20,10 @@ class StaleUpdate(Reject):
     """The configuration holds a newer value than the update's timestamp (only classic says so)."""
 
 
+class InvalidToken(Reject):
+    """ValidateAuthorizationToken: no component of this nucleus has the token."""
+
+
 class TokenRefused(Fatal):
     """The nucleus does not know this process: it is an orphan of a former nucleus, or was never its
     component.
@@ -41,7 +45,12 @@ _SERVICES = {
 """The service whose policies in accessControl allow an operation; the others need none."""
 
 _RETRY = {"ServiceError", "ConflictError"}
-_NOT_FOUND = {"ResourceNotFoundError", "ComponentNotFoundError"}
+_REJECT: dict[str, tuple[type[Reject], str]] = {
+    "ResourceNotFoundError": (NotFound, "not found"),
+    "ComponentNotFoundError": (NotFound, "no such component"),
+    "FailedUpdateConditionCheckError": (StaleUpdate, "the configuration is newer than this update"),
+    "InvalidTokenError": (InvalidToken, "the token is not valid"),
+}
 
 
 def describe(operation: str, target: str) -> str:
@@ -62,11 +71,8 @@ def from_error(operation: str, target: str, model_type: str, payload: bytes) -> 
         return Unauthorized(f"{call} is not allowed: {lacks}{_said(text)}")
     if model_type in _RETRY:
         return Retry(f"{call} failed for now with {model_type}{_said(text)}")
-    if model_type in _NOT_FOUND:
-        return NotFound(f"{call}: not found{_said(text)}")
-    if model_type == "FailedUpdateConditionCheckError":
-        return StaleUpdate(f"{call}: the configuration is newer than this update{_said(text)}")
-    return Reject(f"{call} failed with {model_type}{_said(text)}")
+    kind, what = _REJECT.get(model_type, (Reject, f"failed with {model_type}"))
+    return kind(f"{call}: {what}{_said(text)}")
 
 
 def unknown_operation(operation: str, target: str) -> Reject:

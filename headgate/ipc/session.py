@@ -1,4 +1,4 @@
-"""Stays connected to the nucleus: reconnects with back-off, restores subscriptions before anything is sent."""
+"""Stays connected to the nucleus: reconnects with back-off, restores subscriptions before calls go out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Backoff:
 
     def delay_s(self, attempt: int, draw: float) -> float:
         """The wait after failed attempt number `attempt` (from 0) for a random `draw` in [0, 1)."""
-        bound_s = min(self.most_s, self.first_s * 2 ** min(attempt, 32))
+        bound_s = min(self.most_s, self.first_s * 2.0 ** min(attempt, 32))
         return bound_s * (0.5 + 0.5 * draw)
 
 
@@ -99,8 +99,8 @@ class Session:
                 silent = silent + 1 if isinstance(error, HandshakeUnanswered) else 0
                 if silent >= SILENT_REFUSALS:
                     raise TokenRefused(
-                        f"{error}, {silent} times in a row: this process's token (SVCUID) is not known to the "
-                        "nucleus that runs now"
+                        f"{error}, {silent} times in a row: this process's token (SVCUID) is not known to "
+                        "the nucleus that runs now"
                     ) from None
                 if failures == 0:
                     log.warning("no nucleus: %s; trying again", error)
@@ -113,9 +113,12 @@ class Session:
 
     async def connected(self) -> None:
         """Wait until there is a connection and every subscription so far was answered."""
-        while not (self._connected.is_set() and self._all_answered.is_set()):
+        while True:
             await self._connected.wait()
             await self._all_answered.wait()
+            if self._live is not None and not self._live.closed:
+                return
+            await asyncio.sleep(0)  # it has just closed; `run` is about to notice
 
     async def call(self, operation: str, target: str, body: bytes) -> bytes:
         """A unary call (see `Connection.call`), put on the wire after every subscription made before it."""
@@ -199,7 +202,7 @@ class Session:
 
         def end(error: HeadgateError | None) -> None:
             subscription.stream_id = None
-            if subscription not in self._subscriptions or connection is not self._live:
+            if connection.closed or subscription not in self._subscriptions:
                 return
             if error is None or isinstance(error, Retry):
                 call = describe(subscription.operation, subscription.target)

@@ -1,0 +1,1 @@
+"""Helpers shared by tests: certificates, a broker, a nucleus."""
