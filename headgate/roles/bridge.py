@@ -15,7 +15,7 @@ from headgate.clock import Clock
 from headgate.config.accepted import read_accepted
 from headgate.config.reader import Problems, Section
 from headgate.config.site import load_document, parse_sections
-from headgate.config.stateroot import StateRoot
+from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.driver import Change, Driver
 from headgate.errors import Reject
 from headgate.modbus.driver import ModbusDriver
@@ -49,7 +49,10 @@ def parse_component(config: Mapping[str, Any], source: str) -> ComponentConfig:
     if schema != COMPONENT_SCHEMA:
         top.fault("schema", f"{schema} is not known here", f"this version reads schema {COMPONENT_SCHEMA}")
     path = top.text(
-        "stateRoot", pattern=r"/.+|[A-Za-z]:[\\/].+", hint="an absolute path, the same as the hub's"
+        "stateRoot",
+        str(DEFAULT),
+        pattern=r"/.+|[A-Za-z]:[\\/].+",
+        hint="an absolute path, the same as the hub's",
     )
     inline = config.get("inline")
     if top.has("inline") and not isinstance(inline, str | Mapping):
