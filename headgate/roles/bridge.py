@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -90,6 +91,8 @@ class Bridge:
         self._driver = DRIVERS[name](clock, log.warning)
         self._handover = Handover(name, bus, clock, self._driver.table, options)
         self._digest = ""
+        self._epoch: object = None
+        self._said = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then end the transactions under way and hand over or keep every sample.
@@ -122,7 +125,14 @@ class Bridge:
         await self._handover.drained(self._clock.boot_ms() + self._options.stop_wait_ms)
 
     async def _on_hub(self, topic: str, payload: bytes) -> None:
-        self._handover.hub_is_up()
+        """The hub announces itself now and then; only a new epoch is a hub that may have lost something."""
+        try:
+            epoch = json.loads(payload)["epoch"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise Reject(f"not a hub's announcement: {payload[:80]!r}") from error
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._handover.hub_is_up()
         self._load()
 
     async def _watch_config(self) -> None:
@@ -144,18 +154,24 @@ class Bridge:
         try:
             found = self._document()
             if found is None:
-                log.info("no site document yet: waiting for the hub")
+                self._say(logging.INFO, "no site document yet: waiting for the hub")
                 return
             digest, source, document = found
             if digest == self._digest:
                 return
             change = self._plan(source, document)
         except Reject as error:
-            log.error("%s; the site document before it stays in force", error)
+            self._say(logging.ERROR, f"{error}\nthe site document before it stays in force")
             return
         self._driver.apply(change)
-        self._digest = digest
+        self._digest, self._said = digest, ""
         log.info("%s: %s", source, change)
+
+    def _say(self, level: int, text: str) -> None:
+        """Log what holds until it changes, once: the hub's announcements repeat themselves."""
+        if text != self._said:
+            self._said = text
+            log.log(level, "%s", text)
 
     def _plan(self, source: str, document: Mapping[str, Any]) -> Change:
         parse_sections(document, source, {}, whole=False)
