@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.form import Figure, Scenario, at_least, at_most, run
 from gateway_sim.checker.checker import Checker
+from gateway_sim.checker.tables import cloud_of
 from gateway_sim.faults.control import command
 from gateway_sim.runs.gateway import Plan, VirtualGateway
 from gateway_sim.runs.processes import Processes
@@ -88,7 +89,7 @@ async def _load(gateway: VirtualGateway) -> dict[str, Figure]:
 
 
 async def _settled(gateway: VirtualGateway, since_ms: int, until_ms: int) -> dict[str, int]:
-    checker = Checker(gateway.run.plant, gateway.cloud["aws_endpoint"], thing=gateway.plan.thing)
+    checker = Checker(gateway.run.plant, cloud_of(gateway.run.cloud / "cloud.json"), thing=gateway.plan.thing)
     end = time.monotonic() + SETTLE_S
     while True:
         await asyncio.to_thread(checker.look)

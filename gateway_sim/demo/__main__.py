@@ -116,7 +116,7 @@ async def _keep(gateway: VirtualGateway, screen: Screen) -> None:
 
 
 def _checker_options(gateway: VirtualGateway) -> str:
-    where = f"--plant {gateway.run.plant} --endpoint {gateway.cloud['aws_endpoint']}"
+    where = f"--plant {gateway.run.plant} --cloud {gateway.run.cloud / 'cloud.json'}"
     return f"{where} --window {gateway.plan.window_s} --until $(($(date +%s%3N) - 15000))"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gateway_sim.checker.checker import Checker
+from gateway_sim.checker.tables import cloud_of
 from gateway_sim.runs.gateway import VirtualGateway
 
 
@@ -33,7 +34,7 @@ class Watch:
     def __init__(self, gateway: VirtualGateway) -> None:
         self._checker = Checker(
             gateway.run.plant,
-            gateway.cloud["aws_endpoint"],
+            cloud_of(gateway.run.cloud / "cloud.json"),
             thing=gateway.plan.thing,
             window_s=gateway.plan.window_s,
         )

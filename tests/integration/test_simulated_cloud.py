@@ -81,7 +81,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         "--dir",
         str(directory),
         "--parameter",
-        "RetryAfterS=2",
+        "RetryAfterS=3",
     ]
     process = subprocess.Popen(
         [*command, "--things", "gw-1,gw-2,gw-3,gw-4,gw-5"],

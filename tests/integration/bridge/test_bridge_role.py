@@ -50,8 +50,12 @@ def accept(root: StateRoot, text: bytes) -> str:
 async def running(bus: MemoryBus, options: Options = OPTIONS) -> AsyncIterator[asyncio.Event]:
     """The role as a task; leaving stops it in order."""
     stop = asyncio.Event()
+
+    async def role() -> None:
+        await bridge("modbus", options=options)(bus, SystemClock(), stop)
+
     async with asyncio.TaskGroup() as group:
-        group.create_task(bridge("modbus", options=options)(bus, SystemClock(), stop))
+        group.create_task(role())
         try:
             yield stop
         finally:
@@ -217,7 +221,7 @@ async def test_a_faulty_component_configuration_is_refused_with_every_fault() ->
 
 async def test_stopped_before_there_is_a_configuration(tmp_path: Path) -> None:
     class NoConfig(MemoryBus):
-        async def configs(self) -> AsyncIterator[dict[str, Any]]:  # type: ignore[override]  # never yields
+        async def configs(self) -> AsyncIterator[dict[str, Any]]:
             await asyncio.Event().wait()
             yield {}
 
