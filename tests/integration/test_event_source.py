@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import boto3
 import psutil
 import pytest
+from cloud_process import started, wait_until_ready
 
 from gateway_sim.cloud import aws, broker, child
 from gateway_sim.cloud.certificates import make
@@ -21,8 +20,6 @@ from gateway_sim.cloud.event_source import EventSource
 from gateway_sim.cloud.run import TEMPLATE
 from gateway_sim.cloud.stack import read
 from gateway_sim.cloud.template import Template
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_failures_are_delivered_again_and_end_in_the_dead_letter_queue(tmp_path: Path) -> None:
@@ -69,30 +66,23 @@ def test_failures_are_delivered_again_and_end_in_the_dead_letter_queue(tmp_path:
 
 
 def test_a_killed_cloud_leaves_no_process(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "gateway_sim.cloud", "--dir", str(tmp_path), "--things", "gw-1"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline().startswith("simulated cloud: ready")
+    with started(tmp_path) as process:
+        wait_until_ready(process)
         children = psutil.Process(process.pid).children(recursive=True)
         assert {c.name() for c in children} >= {"mosquitto"}
         process.kill()
-    gone, alive = psutil.wait_procs(children, timeout=10)
+        gone, alive = psutil.wait_procs(children, timeout=10)
     assert (len(gone), alive) == (len(children), [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_it_starts(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "gateway_sim.cloud", "--dir", str(tmp_path), "--things", "gw-1"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        assert process.stderr.readline() == "simulated cloud: starting\n"
+    with started(tmp_path) as process:
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(number)
-        said = process.communicate(timeout=15)
-    assert (process.returncode, *said) == (0, "", "")
-    _, alive = psutil.wait_procs(children, timeout=10)
+        said = process.communicate(timeout=30)
+        assert (process.returncode, *said) == (0, "", "")
+        _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
 
 
