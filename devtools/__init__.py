@@ -1,0 +1,1 @@
+"""What `./dev` runs: build, check, test, benchmarks. Nothing here reaches a gateway."""

@@ -1,0 +1,163 @@
+"""What arrived: columns of samples, rows of windows, reports; and a decoder of its own for codec `json`."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+KINDS = frozenset({"f64", "i64", "u64", "bool", "text"})
+SPECIAL = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+NAN_BITS = struct.unpack(">q", struct.pack(">d", float("nan")))[0]
+
+Raw = int | str | None
+"""A value as it is compared: a raw integer (value * 10^decimals), a double's 64 bits as an integer where
+there are no decimals, a text, or None where there is no value."""
+
+
+class DecodeError(Exception):
+    """An envelope that does not follow docs/wire.md; says what and where in it."""
+
+
+class Reading(NamedTuple):
+    """One sample as it arrived."""
+
+    series: str
+    t_ms: int
+    raw: Raw
+    quality: int
+    unit: str
+    decimals: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The samples of one series in one envelope; times, raws and quality are parallel.
+
+    `decimals` is None for doubles without a scale; integers count as 0 decimals. No `quality`: all good.
+    """
+
+    series: str
+    unit: str
+    decimals: int | None
+    times: Sequence[int]
+    raws: Sequence[Raw]
+    quality: Sequence[int] = ()
+
+    def readings(self) -> Iterator[Reading]:
+        quality = self.quality or [0] * len(self.times)
+        for t_ms, raw, code in zip(self.times, self.raws, quality, strict=True):
+            yield Reading(self.series, t_ms, raw, code, self.unit, self.decimals)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """One series in one window [start_ms, start_ms + length_ms), in engineering units."""
+
+    series: str
+    start_ms: int
+    length_ms: int
+    n: int
+    min: float | None
+    max: float | None
+    mean: float | None
+    std: float | None
+    first: float | None
+    last: float | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One envelope, decoded."""
+
+    stream: str
+    epoch: str
+    seq: int
+    columns: tuple[Column, ...] = ()
+    windows: tuple[WindowRow, ...] = ()
+    report: dict[str, Any] | None = None
+
+
+def decode(body: bytes) -> Arrived:
+    """Decode an envelope of codec `json`, version 1; raises DecodeError."""
+    try:
+        envelope = json.loads(body)
+        if envelope["v"] != 1:
+            raise DecodeError(f"version {envelope['v']!r}, this checker reads version 1")
+        head = (str(envelope["stream"]), str(envelope["epoch"]), int(envelope["seq"]))
+        match envelope["kind"]:
+            case "samples":
+                times = [list(accumulate(row)) for row in envelope["times"]]
+                columns = (_column(name, row, times) for name, row in envelope["columns"].items())
+                return Arrived(*head, columns=tuple(columns))
+            case "windows":
+                rows = (row for window in envelope["windows"] for row in _windows(window))
+                return Arrived(*head, windows=tuple(rows))
+            case "report":
+                return Arrived(*head, report=dict(envelope["report"]))
+            case kind:
+                raise DecodeError(f"kind {kind!r}, known are samples, windows, report")
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise DecodeError(f"not an envelope of codec json: {error!r}") from error
+
+
+def _column(name: str, row: dict[str, Any], times: Sequence[Sequence[int]]) -> Column:
+    kind, decimals, values = row["k"], row.get("d"), row["v"]
+    if kind not in KINDS:
+        raise DecodeError(f"{name}: kind {kind!r}, known are {', '.join(sorted(KINDS))}")
+    at = times[row["t"]]
+    if len(at) != len(values):
+        raise DecodeError(f"{name}: {len(values)} values for {len(at)} times")
+    quality = [code for count, code in row.get("q", ()) for _ in range(count)]
+    if quality and len(quality) != len(values):
+        raise DecodeError(f"{name}: {len(quality)} qualities for {len(values)} values")
+    raws: Sequence[Raw]
+    if kind in {"i64", "u64"} or (kind == "f64" and decimals is not None):
+        raws, decimals = _undelta(name, values), decimals or 0
+    elif kind == "f64":
+        raws = double_bits([_number(value) for value in values])
+    else:
+        raws = values
+    return Column(name, row["u"], decimals, at, raws, quality)
+
+
+def _undelta(name: str, deltas: Sequence[int | None]) -> list[Raw]:
+    """First value, then differences; None keeps its place and the last value goes on."""
+    if any(delta is not None and type(delta) is not int for delta in deltas):
+        raise DecodeError(f"{name}: a difference is not an integer")
+    if None not in deltas:
+        return list(accumulate(delta or 0 for delta in deltas))
+    sums = accumulate(delta or 0 for delta in deltas)
+    return [None if delta is None else total for delta, total in zip(deltas, sums, strict=True)]
+
+
+def double_bits(values: Sequence[float | None]) -> list[Raw]:
+    """Doubles as their 64 bits: comparing them is exact, tells -0.0 from 0.0, and NaN equals NaN."""
+    packed = struct.pack(f">{len(values)}d", *(0.0 if value is None else value for value in values))
+    bits: list[Raw] = list(struct.unpack(f">{len(values)}q", packed))
+    for index, value in enumerate(values):
+        if value is None:
+            bits[index] = None
+        elif value != value:
+            bits[index] = NAN_BITS
+    return bits
+
+
+def double_of(bits: int) -> float:
+    """The double that `double_bits` made `bits` of."""
+    value: float = struct.unpack(">d", struct.pack(">q", bits))[0]
+    return value
+
+
+def _windows(window: dict[str, Any]) -> Iterator[WindowRow]:
+    for name, row in window["rows"].items():
+        numbers = {key: _number(row[key]) for key in ("min", "max", "mean", "std", "first", "last")}
+        yield WindowRow(name, window["start"], window["length_ms"], row["n"], **numbers, unit=row["u"])
+
+
+def _number(value: float | str | None) -> float | None:
+    return None if value is None else float(SPECIAL.get(value, value) if isinstance(value, str) else value)

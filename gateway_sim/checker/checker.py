@@ -1,0 +1,52 @@
+"""The checker as one object: look as often as you like, each look reads only what is new."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway_sim.checker.result import Result
+from gateway_sim.checker.served import ServedRecords
+from gateway_sim.checker.tables import Cloud, IngestTables
+from gateway_sim.checker.telemetry import Telemetry
+from gateway_sim.checker.windows import Windows
+from gateway_sim.devices import plantfile
+
+
+class Checker:
+    """Compares the records in `plant_directory` with the tables of `cloud`.
+
+    Raises PlantError when there is no plant.json; `look` raises TablesError when the tables cannot be read
+    (what was read until then is kept: look again).
+    """
+
+    def __init__(
+        self, plant_directory: Path, cloud: Cloud, *, thing: str | None = None, window_s: int = 10
+    ) -> None:
+        self.plant = plantfile.read(plant_directory)
+        self._window_ms = window_s * 1000
+        self._records = ServedRecords(self.plant, plant_directory)
+        self._tables = IngestTables(cloud, thing=thing)
+        self._telemetry = Telemetry(self.plant)
+        self._windows = Windows()
+
+    def look(self) -> None:
+        """Read what the devices served and what arrived since the last look."""
+        # Tables first: what arrived was served before, so the records then hold all that stands behind it.
+        for arrived in self._tables.new():
+            self._telemetry.arrive(arrived.columns)
+            self._windows.arrive(arrived.windows)
+        self._telemetry.serve(self._records.new())
+
+    def result(self, since_ms: int, until_ms: int) -> Result:
+        """Judge the polls served in [since_ms, until_ms) and the windows that lie whole in it.
+
+        What is still on its way counts as lost (and is never wrong or doubled): let `until_ms` lie far
+        enough back, or look again until nothing is lost.
+        """
+        return Result(
+            since_ms,
+            until_ms,
+            self._telemetry.result(since_ms, until_ms),
+            self._windows.result(self._telemetry, self._window_ms, since_ms, until_ms),
+            self._tables.summary(),
+        )

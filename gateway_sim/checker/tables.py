@@ -1,0 +1,145 @@
+"""The ingest's tables: reads what was stored since the last look; a body must be what its key says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from gateway_sim.checker.arrived import Arrived, DecodeError, decode
+from gateway_sim.checker.result import CloudResult, Faults
+
+ENVELOPES, REJECTED = "Envelopes", "Rejected"
+KEYS = "stream_key, seq, rejected"
+
+
+class TablesError(Exception):
+    """The tables cannot be read; says which, where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where DynamoDB answers, and the tables' names by their names in docs/wire.md (the same if absent)."""
+
+    endpoint_url: str
+    region: str = "us-east-1"
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+
+def cloud_of(path: Path) -> Cloud:
+    """From the `cloud.json` that the simulated cloud writes; raises TablesError."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        return Cloud(body["aws_endpoint"], body["region"], dict(body["tables"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TablesError(f"{path} describes no simulated cloud ({error!r}); is it running?") from error
+
+
+class IngestTables:
+    """Envelopes and Rejected at `cloud`; `thing` limits the envelopes to one gateway's."""
+
+    def __init__(self, cloud: Cloud, *, thing: str | None = None) -> None:
+        self._cloud, self._prefix = cloud, f"{thing}/" if thing else ""
+        # A stand-in takes any key; giving one keeps boto3 from looking for the user's own.
+        self._db = boto3.client(
+            "dynamodb",
+            endpoint_url=cloud.endpoint_url,
+            region_name=cloud.region,
+            aws_access_key_id="simulator",
+            aws_secret_access_key="simulator",
+            config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=30),
+        )
+        self._seen: dict[str, set[int]] = {}
+        self._unreadable = Faults()
+        self._reported_dropped = 0
+
+    def new(self) -> Iterator[Arrived]:
+        """Decode every envelope stored since the last call; raises TablesError."""
+        fresh: dict[str, list[int]] = {}
+        for item in self._pages("scan", TableName=ENVELOPES, ProjectionExpression=KEYS):
+            key, seq = item["stream_key"]["S"], int(item["seq"]["N"])
+            if "rejected" in item:  # a flawed body keeps the key until a sound one takes its place
+                continue
+            if key.startswith(self._prefix) and seq not in self._seen.get(key, ()):
+                fresh.setdefault(key, []).append(seq)
+        for key, seqs in fresh.items():
+            for item in self._between(key, min(seqs), max(seqs)):
+                yield from self._take(key, item)
+
+    def _between(self, key: str, first: int, last: int) -> Iterator[dict[str, Any]]:
+        return self._pages(
+            "query",
+            TableName=ENVELOPES,
+            KeyConditionExpression="stream_key = :key AND seq BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":key": {"S": key},
+                ":first": {"N": str(first)},
+                ":last": {"N": str(last)},
+            },
+        )
+
+    def _take(self, key: str, item: dict[str, Any]) -> Iterator[Arrived]:
+        seq = int(item["seq"]["N"])
+        seen = self._seen.setdefault(key, set())
+        if seq in seen or "rejected" in item:
+            return
+        seen.add(seq)
+        try:
+            arrived = verified(key, seq, bytes(item["body"]["B"]), item["digest"]["S"])
+        except DecodeError as error:
+            self._unreadable.add(f"{key} seq {seq}: {error}")
+            return
+        if arrived.report and arrived.report.get("type") == "dropped":
+            self._reported_dropped += int(arrived.report.get("count") or 0)
+        yield arrived
+
+    def summary(self) -> CloudResult:
+        """What the tables say for themselves, as of the last `new`."""
+        gaps = Faults()
+        for key, seqs in sorted(self._seen.items()):
+            if absent := max(seqs) - len(seqs):
+                first = next(seq for seq in range(1, max(seqs)) if seq not in seqs)
+                gaps.add(f"{key}: {absent} below seq {max(seqs)} are not there, first {first}", absent)
+        rejected = Faults()
+        for item in self._pages("scan", TableName=REJECTED, ProjectionExpression="topic, why"):
+            rejected.add(f"{item['topic']['S']}: {item['why']['S']}")
+        return CloudResult(
+            sum(map(len, self._seen.values())),
+            self._unreadable.count,
+            gaps.count,
+            rejected.count,
+            self._reported_dropped,
+            {
+                "unreadable": tuple(self._unreadable.examples),
+                "gaps": tuple(gaps.examples),
+                "rejected": tuple(rejected.examples),
+            },
+        )
+
+    def _pages(self, operation: str, **request: Any) -> Iterator[dict[str, Any]]:
+        name = self._cloud.tables.get(request["TableName"], request["TableName"])
+        request["TableName"] = name
+        try:
+            for page in self._db.get_paginator(operation).paginate(ConsistentRead=True, **request):
+                yield from page["Items"]
+        except (BotoCoreError, ClientError) as error:
+            where = f"table {name} at {self._cloud.endpoint_url}"
+            raise TablesError(f"cannot read {where}: {error}; is the simulated cloud running?") from error
+
+
+def verified(key: str, seq: int, body: bytes, digest: str) -> Arrived:
+    """Decode a stored body; raises DecodeError when digest or header disagree with its row."""
+    if hashlib.sha256(body).hexdigest() != digest:
+        raise DecodeError("the digest is not the body's SHA-256")
+    arrived = decode(body)
+    header = f"{arrived.stream}/{arrived.epoch}"
+    if not key.endswith(f"/{header}") or arrived.seq != seq:
+        raise DecodeError(f"stored under this key, but its header says {header} seq {arrived.seq}")
+    return arrived

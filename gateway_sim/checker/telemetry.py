@@ -1,0 +1,229 @@
+"""Telemetry: every value that a device served arrived exactly once, equal, with its unit and its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gateway_sim.checker.arrived import Column, Raw, Reading, double_of
+from gateway_sim.checker.result import Faults, LostPoll, TelemetryResult
+from gateway_sim.checker.served import Poll
+from gateway_sim.devices.plantfile import Group, Plant, Tag
+
+EARLY_MS, LATE_MS = 50, 2000
+"""A sample's time may be this much before and after the time its device served it."""
+GOOD = 0
+
+
+@dataclass(slots=True)
+class Row:
+    """What arrived of one group with one timestamp, by tag index; `again`: what found its place taken."""
+
+    raws: list[Raw]
+    again: list[tuple[int, Raw]] = field(default_factory=list)
+    flaws: list[tuple[int, str]] = field(default_factory=list)
+
+    def counts(self) -> list[int]:
+        """The polls this timestamp stands for: its counter, and further ones if several came."""
+        found = [self.raws[0], *(raw for index, raw in self.again if index == 0)]
+        return [raw for raw in found if isinstance(raw, int)]
+
+
+class GroupCheck:
+    """One poll group of one device: what was served, and what arrived of it."""
+
+    def __init__(self, device: str, group: Group) -> None:
+        self.device, self.group = device, group
+        self.names = [f"{device}/{tag.name}" for tag in group.tags]
+        self.polls: dict[int, Poll] = {}
+        self.rows: dict[int, Row] = {}
+        self.valueless = 0
+
+    def arrive(self, index: int, column: Column) -> None:
+        """Put a column's values to their timestamps; the tag's index is its place in the group."""
+        flaw = _flaw(self.group.tags[index], column)
+        width = len(self.group.tags)
+        rows = self.rows
+        for position, (t_ms, raw) in enumerate(zip(column.times, column.raws, strict=True)):
+            if raw is None:  # the gateway's mark for a poll that failed; nothing was served for it
+                self.valueless += 1
+                continue
+            row = rows.get(t_ms)
+            if row is None:
+                row = rows[t_ms] = Row([None] * width)
+            if row.raws[index] is None:
+                row.raws[index] = raw
+            else:
+                row.again.append((index, raw))
+            if flaw:
+                row.flaws.append((index, flaw))
+            if column.quality and column.quality[position] != GOOD:
+                row.flaws.append((index, f"quality {column.quality[position]}, arrived with a served value"))
+
+
+def _flaw(tag: Tag, column: Column) -> str:
+    """What is wrong with all of a column, in words, or nothing."""
+    if column.unit != tag.unit:
+        return f"unit {tag.unit!r} was served, {column.unit!r} arrived"
+    if column.decimals != tag.decimals:
+        return f"{tag.decimals} decimals were served, {column.decimals} arrived"
+    return ""
+
+
+class Telemetry:
+    """Takes served polls and arrived columns in any order; `result` judges an interval at any time."""
+
+    def __init__(self, plant: Plant) -> None:
+        self.groups = {
+            (device.name, group.name): GroupCheck(device.name, group)
+            for device in plant.devices
+            for group in device.groups
+        }
+        self.places = {
+            name: (check, index) for check in self.groups.values() for index, name in enumerate(check.names)
+        }
+        self.unknown: set[str] = set()
+
+    def serve(self, polls: Iterable[Poll]) -> None:
+        for poll in polls:
+            self.groups[poll.device, poll.group].polls[poll.count] = poll
+
+    def arrive(self, columns: Iterable[Column]) -> None:
+        for column in columns:
+            place = self.places.get(column.series)
+            if place is None:
+                self.unknown.add(column.series)
+            else:
+                place[0].arrive(place[1], column)
+
+    def result(self, since_ms: int, until_ms: int) -> TelemetryResult:
+        """Judge the polls that were served in [since_ms, until_ms)."""
+        judge = _Judge(since_ms, until_ms)
+        for check in self.groups.values():
+            judge.group(check)
+        return TelemetryResult(
+            judge.served,
+            judge.served - judge.lost.count,
+            judge.lost.count,
+            judge.doubled.count,
+            judge.wrong.count,
+            judge.unmatched.count,
+            tuple(judge.missing),
+            tuple(sorted(self.unknown)),
+            {
+                "lost": tuple(judge.lost.examples),
+                "doubled": tuple(judge.doubled.examples),
+                "wrong": tuple(judge.wrong.examples),
+                "unmatched": tuple(judge.unmatched.examples),
+            },
+            tuple(judge.lost_polls),
+        )
+
+
+def check_telemetry(
+    plant: Plant, polls: Iterable[Poll], columns: Iterable[Column], since_ms: int, until_ms: int
+) -> TelemetryResult:
+    """All at once, for records and columns that are complete."""
+    telemetry = Telemetry(plant)
+    telemetry.serve(polls)
+    telemetry.arrive(columns)
+    return telemetry.result(since_ms, until_ms)
+
+
+def columns_of(readings: Iterable[Reading]) -> list[Column]:
+    """Single readings (of another decoder) as the columns that `arrive` takes."""
+    return [Column(r.series, r.unit, r.decimals, [r.t_ms], [r.raw], [r.quality]) for r in readings]
+
+
+class _Judge:
+    def __init__(self, since_ms: int, until_ms: int) -> None:
+        self.since_ms, self.until_ms = since_ms, until_ms
+        self.served = 0
+        self.lost, self.doubled, self.wrong, self.unmatched = Faults(), Faults(), Faults(), Faults()
+        self.missing: list[str] = []
+        self.lost_polls: list[LostPoll] = []
+
+    def group(self, check: GroupCheck) -> None:
+        rows_of: dict[int, list[tuple[int, Row]]] = {}
+        for t_ms, row in sorted(check.rows.items()):
+            counts = row.counts()
+            for count in set(counts):
+                rows_of.setdefault(count, []).append((t_ms, row))
+            if not counts or any(count not in check.polls for count in counts):
+                self._strays(check, t_ms, row, counts)
+        judged = [poll for poll in check.polls.values() if self.since_ms <= poll.t_ms < self.until_ms]
+        seen = [False] * len(check.names)
+        for poll in judged:
+            self.served += len(check.names)
+            self._poll(check, poll, rows_of.get(poll.count, []), seen)
+        if judged:
+            self.missing += [name for name, there in zip(check.names, seen, strict=True) if not there]
+
+    def _strays(self, check: GroupCheck, t_ms: int, row: Row, counts: Sequence[int]) -> None:
+        """Values that no served poll stands behind."""
+        if not self.since_ms - EARLY_MS <= t_ms < self.until_ms:
+            return
+        for index, raw in enumerate(row.raws):
+            if raw is None:
+                continue
+            arrived = f"{check.names[index]} at {t_ms}: arrived {_words(check.group.tags[index], raw)}"
+            if counts:
+                self.wrong.add(f"{arrived}, but polls {counts} are not in the record")
+            else:
+                self.unmatched.add(f"{arrived}, but its counter did not")
+
+    def _poll(self, check: GroupCheck, poll: Poll, rows: list[tuple[int, Row]], seen: list[bool]) -> None:
+        if len(rows) == 1 and rows[0][1].raws == poll.raws and not (rows[0][1].again or rows[0][1].flaws):
+            seen[:] = [True] * len(seen)  # the plain case costs one comparison
+            self._time(check, poll, rows[0][0], len(seen))
+            return
+        lost = 0
+        for index, expected in enumerate(poll.raws):
+            lost += self._value(check, poll, index, expected, rows, seen)
+        for t_ms, row in rows:
+            self._time(check, poll, t_ms, sum(raw is not None for raw in row.raws))
+        if lost:
+            self.lost_polls.append(LostPoll(check.device, check.group.name, poll.count, poll.t_ms, lost))
+
+    def _value(
+        self,
+        check: GroupCheck,
+        poll: Poll,
+        index: int,
+        expected: Raw,
+        rows: list[tuple[int, Row]],
+        seen: list[bool],
+    ) -> int:
+        """Judge one tag of one poll; 1 if it never arrived."""
+        tag, where = check.group.tags[index], f"{check.names[index]} poll {poll.count}"
+        arrived = [raw for _, row in rows for raw in _share(row, index, poll.count)]
+        if not arrived:
+            self.lost.add(f"{where}: served {_words(tag, expected)} at {poll.t_ms}, never arrived")
+            return 1
+        seen[index] = True
+        if len(arrived) > 1:
+            self.doubled.add(f"{where}: served once, arrived {len(arrived)} times", len(arrived) - 1)
+        flaws = [words for _, row in rows for at, words in row.flaws if at == index]
+        if different := [raw for raw in arrived if raw != expected]:
+            self.wrong.add(f"{where}: served {_words(tag, expected)}, arrived {_words(tag, different[0])}")
+        elif flaws:
+            self.wrong.add(f"{where}: {flaws[0]}")
+        return 0
+
+    def _time(self, check: GroupCheck, poll: Poll, t_ms: int, values: int) -> None:
+        if not poll.t_ms - EARLY_MS <= t_ms <= poll.t_ms + LATE_MS:
+            offset = t_ms - poll.t_ms
+            words = f"{check.device}/{check.group.name} poll {poll.count}: served at {poll.t_ms}"
+            self.wrong.add(f"{words}, its samples say {offset:+d} ms", values)
+
+
+def _share(row: Row, index: int, count: int) -> list[Raw]:
+    """A tag's arrivals for poll `count`: of k polls with one timestamp the n-th has the n-th value."""
+    values = [row.raws[index], *(raw for at, raw in row.again if at == index)]
+    values = [raw for raw in values if raw is not None]
+    counts = list(dict.fromkeys(row.counts()))
+    return values[counts.index(count) :: len(counts)] if len(counts) > 1 else values
+
+
+def _words(tag: Tag, raw: Raw) -> str:
+    return repr(double_of(raw)) if tag.type == "float32" and isinstance(raw, int) else str(raw)

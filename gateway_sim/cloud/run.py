@@ -1,0 +1,217 @@
+"""The whole simulated cloud: starts the parts at once, joins them, says when it is ready, stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiomqtt
+import boto3
+from botocore.config import Config
+
+from gateway_sim.cloud import aws, broker, certificates, child, control, iotdata
+from gateway_sim.cloud.certificates import Certificates, Identity
+from gateway_sim.cloud.counters import Counters, write_json
+from gateway_sim.cloud.engine import RuleEngine, sender
+from gateway_sim.cloud.event_source import EventSource, load
+from gateway_sim.cloud.stack import Function, Stack, read
+from gateway_sim.cloud.template import REGION, Template
+
+TEMPLATE: Final = Path(__file__).parents[2] / "headgate_cloud" / "template.yaml"
+READY: Final = "cloud.json"
+COUNTERS_INTERVAL_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is started with; `parameters` override the template's defaults."""
+
+    directory: Path
+    things: tuple[str, ...]
+    template: Path = TEMPLATE
+    parameters: Mapping[str, str] | None = None
+
+
+class Acknowledgements:
+    """Publishes for the data plane, and loses acknowledgements when told to."""
+
+    def __init__(self, client: aiomqtt.Client, counters: Counters) -> None:
+        self._client, self._counters = client, counters
+        self.dropping = False
+
+    async def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        if self.dropping and topic.endswith("/dn/ack"):
+            self._counters.acks_dropped += 1
+            return
+        await self._client.publish(topic, payload, qos=qos)
+        self._counters.acks_sent += topic.endswith("/dn/ack")
+
+
+async def run(options: Options, stop: asyncio.Event) -> None:
+    """Run until `stop` is set. Raises child.NotStarted, template.Unsupported or rules.BadRule, before it is
+    ready; a broker or moto that ends by itself ends the whole with child.NotStarted."""
+    stack = read(Template(options.template, options.parameters))
+    logs = options.directory / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as parts:
+        moto_ready = await parts.enter_async_context(aws.running(logs / "moto.log"))
+        certs = await asyncio.to_thread(certificates.make, options.directory / "certificates", options.things)
+        mqtt = await parts.enter_async_context(broker.running(options.directory / "broker", certs))
+        moto = await moto_ready()
+        client = await parts.enter_async_context(_connect(mqtt, certs))
+        counters = Counters()
+        acks = Acknowledgements(client, counters)
+        iot_data = await parts.enter_async_context(iotdata.serving(acks.publish))
+        _set_environment(stack.function, moto.endpoint, iot_data)
+        dynamodb, sqs = await asyncio.to_thread(_clients)
+        urls = await asyncio.to_thread(stack.deploy, dynamodb, sqs)
+        engine = RuleEngine(stack.rule, sender(sqs, urls[stack.rule_queue]), counters, _now_ms)
+        await engine.subscribe(client)
+        handler = await asyncio.to_thread(load, stack.function)
+        source = EventSource(stack.function, handler, sqs, urls[stack.function.queue], counters)
+        commands = _commands(source, acks, counters, options.directory)
+        await parts.enter_async_context(control.serving(options.directory, commands))
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(engine.receive(client), name="receive"),
+                group.create_task(engine.forward(), name="forward"),
+                group.create_task(source.run(), name="event source"),
+                group.create_task(_keep_counters(counters, options.directory), name="counters"),
+                group.create_task(_watch(moto.process, "moto"), name="moto"),
+                group.create_task(_watch(mqtt.process, "mosquitto"), name="mosquitto"),
+            ]
+            ready = _describe(options, stack, mqtt, moto, iot_data, certs)
+            write_json(options.directory / READY, ready)
+            sys.stdout.write(f"simulated cloud: ready, see {options.directory / READY}\n")
+            sys.stdout.flush()
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+        write_json(options.directory / "counters.json", counters.as_dict())
+
+
+def _connect(mqtt: broker.Broker, certs: Certificates) -> aiomqtt.Client:
+    """The cloud's own connection: the rule engine and the data plane share it."""
+    return aiomqtt.Client(
+        mqtt.host,
+        mqtt.port,
+        identifier=certificates.CLOUD_IDENTITY,
+        tls_context=certificates.client_context(certs.ca, certs.cloud),
+    )
+
+
+def _set_environment(function: Function, aws_endpoint: str, iot_data_endpoint: str) -> None:
+    """This process is the handler's environment, as Lambda's would be; the user's AWS settings stay out."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    direct = ",".join(filter(None, [os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), "127.0.0.1"]))
+    os.environ.update(
+        function.environment,
+        AWS_ENDPOINT_URL=aws_endpoint,
+        AWS_ENDPOINT_URL_IOT_DATA_PLANE=iot_data_endpoint,
+        AWS_DEFAULT_REGION=REGION,
+        AWS_REGION=REGION,
+        AWS_ACCESS_KEY_ID="simulated",
+        AWS_SECRET_ACCESS_KEY="simulated",
+        AWS_CONFIG_FILE=os.devnull,
+        AWS_SHARED_CREDENTIALS_FILE=os.devnull,
+        AWS_EC2_METADATA_DISABLED="true",
+        NO_PROXY=direct,
+        no_proxy=direct,
+    )
+
+
+def _clients() -> tuple[Any, Any]:
+    # No retries: when moto is stopped, a long poll must end with it, at once.
+    once = Config(retries={"total_max_attempts": 1})
+    return boto3.client("dynamodb", config=once), boto3.client("sqs", config=once)
+
+
+def _commands(
+    source: EventSource, acks: Acknowledgements, counters: Counters, directory: Path
+) -> dict[str, control.Command]:
+    def pause() -> dict[str, object]:
+        source.pause()
+        return {}
+
+    def resume() -> dict[str, object]:
+        source.resume()
+        return {}
+
+    def drop_acks() -> dict[str, object]:
+        acks.dropping = True
+        return {}
+
+    def pass_acks() -> dict[str, object]:
+        acks.dropping = False
+        return {}
+
+    def count() -> dict[str, object]:
+        write_json(directory / "counters.json", counters.as_dict())
+        return {"counters": counters.as_dict()}
+
+    return {
+        "pause": pause,
+        "resume": resume,
+        "drop_acks": drop_acks,
+        "pass_acks": pass_acks,
+        "counters": count,
+    }
+
+
+async def _keep_counters(counters: Counters, directory: Path) -> None:
+    written: dict[str, int] | None = None
+    while True:
+        now = counters.as_dict()
+        if now != written:
+            write_json(directory / "counters.json", now)
+            written = now
+        await asyncio.sleep(COUNTERS_INTERVAL_S)
+
+
+async def _watch(process: asyncio.subprocess.Process, name: str) -> None:
+    raise child.NotStarted(f"{name} ended by itself with {await process.wait()}")
+
+
+def _describe(
+    options: Options,
+    stack: Stack,
+    mqtt: broker.Broker,
+    moto: aws.Aws,
+    iot_data: str,
+    certs: Certificates,
+) -> dict[str, object]:
+    return {
+        "broker": {"host": mqtt.host, "port": mqtt.port},
+        "aws_endpoint": moto.endpoint,
+        "iot_data_endpoint": iot_data,
+        "region": REGION,
+        "ca": str(certs.ca),
+        "things": {thing: _files(identity) for thing, identity in certs.things.items()},
+        "observer": _files(certs.cloud),
+        "tables": dict(stack.tables),
+        "rule": stack.rule.name,
+        "pids": {"cloud": os.getpid(), "mosquitto": mqtt.process.pid, "moto": moto.process.pid},
+    }
+
+
+def _files(identity: Identity) -> dict[str, str]:
+    return {"cert": str(identity.cert), "key": str(identity.key)}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def check_things(things: Sequence[str]) -> None:
+    """Names become files, topics and ACL lines; raises ValueError naming a bad one."""
+    for thing in things:
+        if not all((c.isalnum() and c.isascii()) or c in ":_-" for c in thing) or not 0 < len(thing) <= 64:
+            raise ValueError(f"{thing!r} is no name for a thing: 1 to 64 of A-Z a-z 0-9 : _ -")

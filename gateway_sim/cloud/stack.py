@@ -1,0 +1,122 @@
+"""From the template to what the simulator runs: tables and queues made in moto, the rule, the function."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gateway_sim.cloud.rules import Rule
+from gateway_sim.cloud.template import Resource, Template, Unsupported
+
+# What has no meaning in a simulation: accepted, without effect.
+_INERT: Final = ("SSESpecification", "PointInTimeRecoverySpecification", "SqsManagedSseEnabled")
+_TABLE: Final = ("BillingMode", "AttributeDefinitions", "KeySchema")
+_QUEUE: Final = ("MessageRetentionPeriod", "VisibilityTimeout", "RedrivePolicy")
+_SOURCE: Final = ("Queue", "BatchSize", "MaximumBatchingWindowInSeconds", "FunctionResponseTypes")
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """The Lambda function and its one event source."""
+
+    handler: str
+    code: Path
+    environment: Mapping[str, str]
+    queue: str
+    batch_size: int
+    window_s: float
+    partial_responses: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What was read from the template; names are physical ones."""
+
+    rule: Rule
+    rule_queue: str
+    function: Function
+    tables: Mapping[str, str]
+    _queues: tuple[Resource, ...]
+    _tables: tuple[Resource, ...]
+
+    def deploy(self, dynamodb: Any, sqs: Any) -> dict[str, str]:
+        """Make the tables and queues; returns the queues' URLs by name. The clients are boto3's (untyped)."""
+        for table in self._tables:
+            wanted = _pick(table, _TABLE)
+            dynamodb.create_table(TableName=table.name, **wanted)
+        urls = {queue.name: str(sqs.create_queue(QueueName=queue.name)["QueueUrl"]) for queue in self._queues}
+        for queue in self._queues:
+            sqs.set_queue_attributes(QueueUrl=urls[queue.name], Attributes=_queue_attributes(queue))
+        return urls
+
+
+def read(template: Template) -> Stack:
+    """Raises Unsupported, or rules.BadRule, before anything is made."""
+    queues = template.resources("AWS::SQS::Queue")
+    tables = template.resources("AWS::DynamoDB::Table")
+    for queue in queues:
+        _queue_attributes(queue)
+    for table in tables:
+        _pick(table, _TABLE)
+    rule, rule_queue = _rule(template.only("AWS::IoT::TopicRule"))
+    function = _function(template.only("AWS::Serverless::Function"), template.path.parent)
+    for name in (rule_queue, function.queue):
+        if name not in {queue.name for queue in queues}:
+            raise Unsupported(f"{name} is no queue of the template")
+    return Stack(
+        rule,
+        rule_queue,
+        function,
+        {table.logical: table.name for table in tables},
+        tuple(queues),
+        tuple(tables),
+    )
+
+
+def _pick(resource: Resource, names: tuple[str, ...]) -> dict[str, Any]:
+    """The properties that have an effect here; one that is neither in `names` nor inert is refused."""
+    for name in resource.properties:
+        if name not in names and name not in _INERT:
+            raise Unsupported(f"{resource.logical}.{name} is not simulated")
+    return {name: resource.properties[name] for name in names if name in resource.properties}
+
+
+def _queue_attributes(queue: Resource) -> dict[str, str]:
+    found = _pick(queue, _QUEUE)
+    return {
+        name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in found.items()
+    }
+
+
+def _rule(resource: Resource) -> tuple[Rule, str]:
+    payload = resource.properties["TopicRulePayload"]
+    if payload.get("AwsIotSqlVersion") != "2016-03-23":
+        raise Unsupported(
+            f"{resource.logical}: SQL version {payload.get('AwsIotSqlVersion')} is not simulated"
+        )
+    actions = payload["Actions"]
+    if len(actions) != 1 or set(actions[0]) != {"Sqs"} or actions[0]["Sqs"].get("UseBase64"):
+        raise Unsupported(f"{resource.logical}: one Sqs action without UseBase64 is simulated, nothing else")
+    return Rule.parse(resource.properties["RuleName"], payload["Sql"]), actions[0]["Sqs"]["QueueUrl"]
+
+
+def _function(resource: Resource, base: Path) -> Function:
+    events = list(resource.properties.get("Events", {}).values())
+    if len(events) != 1 or events[0]["Type"] != "SQS":
+        raise Unsupported(f"{resource.logical}: one event of type SQS is simulated, nothing else")
+    source = events[0]["Properties"]
+    for name in source:
+        if name not in _SOURCE:
+            raise Unsupported(f"{resource.logical}.Events: {name} is not simulated")
+    return Function(
+        handler=resource.properties["Handler"],
+        code=(base / resource.properties["CodeUri"]).resolve(),
+        environment=resource.properties.get("Environment", {}).get("Variables", {}),
+        queue=source["Queue"].rpartition(":")[2],
+        batch_size=int(source.get("BatchSize", 10)),
+        window_s=float(source.get("MaximumBatchingWindowInSeconds", 0)),
+        partial_responses="ReportBatchItemFailures" in source.get("FunctionResponseTypes", []),
+    )

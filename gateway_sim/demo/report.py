@@ -1,0 +1,61 @@
+"""What a demo run found: frozen results, and their one JSON form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """One step of the story: whether it held, what was seen, and how long it took."""
+
+    name: str
+    ok: bool
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Values over the whole run: served by the devices, arrived in the cloud's tables."""
+
+    served: int = 0
+    arrived: int = 0
+    lost: int = 0
+    doubled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of a run; `ok` only if every planned step was reached and held."""
+
+    profile: str
+    planned: int
+    steps: Sequence[StepResult] = ()
+    samples: Samples = field(default_factory=Samples)
+    pss_mb: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        held = len(self.steps) == self.planned and all(step.ok for step in self.steps)
+        return held and self.samples.served > 0 and not (self.samples.lost or self.samples.doubled)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `./dev demo --json` prints."""
+        return {
+            "ok": self.ok,
+            "profile": self.profile,
+            "steps": [
+                {"name": s.name, "ok": s.ok, "detail": s.detail, "seconds": round(s.seconds, 1)}
+                for s in self.steps
+            ],
+            "samples": {
+                "served": self.samples.served,
+                "arrived": self.samples.arrived,
+                "lost": self.samples.lost,
+                "doubled": self.samples.doubled,
+            },
+            "pss_mb": self.pss_mb,
+        }

@@ -1,0 +1,1 @@
+"""One run of the simulator: its directory, its processes, and that none of them outlives it."""

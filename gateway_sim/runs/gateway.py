@@ -1,0 +1,177 @@
+"""A virtual gateway in one directory: simulated cloud, plant, a proxy to cut the line, and the nucleus.
+
+Everything is a process of its own; this starts them, hurts them and reads what they say of themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from gateway_sim.devices import plantfile
+from gateway_sim.devices.site import site_document
+from gateway_sim.faults.control import command
+from gateway_sim.runs.processes import NotStarted, Processes
+from gateway_sim.runs.rundir import RunDir
+from gateway_sim.runs.usage import usage
+
+Profile = Literal["classic", "lite"]
+COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
+KEEPALIVE_S = 3
+"""A short MQTT keepalive, so that a silent line is found within the demo's patience."""
+STATUS_PAUSE_S = 0.1
+SETTLED = ("RUNNING", "FINISHED")
+"""States of a component that does its work, or has done it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to start: the nucleus's profile, the gateway's thing name, the plant's options."""
+
+    profile: Profile = "classic"
+    thing: str = "gw-demo"
+    plant: Sequence[str] = ()
+    window_s: int = 10
+    components: Sequence[str] = COMPONENTS
+
+
+class VirtualGateway:
+    """One running gateway with its plant and cloud. Raises NotStarted when a part does not come up."""
+
+    def __init__(self, plan: Plan, processes: Processes, repository: Path) -> None:
+        self.plan = plan
+        self.processes = processes
+        self.repository = repository
+        self.cloud: dict[str, Any] = {}
+        self._proxy_address = ""
+
+    @property
+    def run(self) -> RunDir:
+        return self.processes.run
+
+    async def start(self) -> None:
+        """Start everything; returns when the nucleus runs its components."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._start_cloud(), name="cloud")
+            group.create_task(self._start_plant(), name="plant")
+        await self._start_proxy()
+        self._write_deployment()
+        await self.start_nucleus(deploy=True)
+
+    async def start_nucleus(self, *, deploy: bool = False) -> None:
+        """Start the nucleus; without `deploy` it goes on with what its root remembers."""
+        root, thing, keys = self.run.gateway, self.plan.thing, self.cloud["things"][self.plan.thing]
+        argv = [sys.executable, "-m", "gateway_sim.nucleus", "--root", str(root)]
+        argv += ["--profile", self.plan.profile, "--thing", thing, "--region", "eu-west-1"]
+        argv += ["--broker", self._proxy_address, "--keepalive-s", str(KEEPALIVE_S)]
+        argv += ["--ca", self.cloud["ca"], "--cert", keys["cert"], "--key", keys["key"]]
+        argv += ["--build", str(self.repository / "greengrass-build"), "--broken-after", "99"]
+        argv += ["--tap", str(self.tap)]
+        if deploy:
+            argv += ["--deployment", str(self.run.path / "deployment.json")]
+        await self.processes.start("nucleus", argv, ready=root / "status.json")
+        await self.wait_running()
+
+    async def stop_nucleus(self) -> int:
+        """An orderly stop, as of a service manager; returns the exit code."""
+        return await self.processes.stop("nucleus")
+
+    async def wait_running(self, *, timeout_s: float = 60) -> None:
+        """Wait until every component with a process runs. Raises NotStarted, naming what does not."""
+        waiting: list[str] = []
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    states = self.status()["components"]
+                    waiting = [
+                        n for n in self.plan.components if states.get(n, {}).get("state") not in SETTLED
+                    ]
+                    if not waiting:
+                        return
+                    if name := self.processes.exited():
+                        raise NotStarted(f"{name} ended; see {self.run.logs / name}.log")
+                    await asyncio.sleep(STATUS_PAUSE_S)
+        except TimeoutError:
+            logs = self.run.gateway / "logs"
+            raise NotStarted(f"not running after {timeout_s:g} s: {', '.join(waiting)}; see {logs}") from None
+
+    def kill(self, component: str) -> int:
+        """SIGKILL a component's process; returns its pid."""
+        pid = int(self.status()["components"][component]["pid"])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    async def line(self, mode: Literal["pass", "reset", "silence"]) -> None:
+        """Cut the line between nucleus and broker, or mend it."""
+        answer = await command(self.run.control / "proxy.socket", mode=mode)
+        if not answer["ok"]:
+            raise NotStarted(f"the proxy refused {mode}: {answer}")
+
+    def status(self) -> dict[str, Any]:
+        """The nucleus's own account of its components."""
+        value: dict[str, Any] = json.loads((self.run.gateway / "status.json").read_text())
+        return value
+
+    @property
+    def tap(self) -> Path:
+        """The nucleus's record of local messages (one JSON line each)."""
+        return self.run.path / "gateway" / "local.jsonl"
+
+    def pss_mb(self) -> dict[str, float]:
+        """Proportional set size of each component's processes, MB."""
+        sizes = {}
+        for name, state in self.status()["components"].items():
+            if state.get("pid"):
+                sizes[name] = round(usage(int(state["pid"])).pss_mb, 1)
+        return sizes
+
+    async def _start_cloud(self) -> None:
+        argv = [sys.executable, "-m", "gateway_sim.cloud", "--dir", str(self.run.cloud)]
+        ready = self.run.cloud / "cloud.json"
+        await self.processes.start("cloud", [*argv, "--things", self.plan.thing], ready=ready)
+        self.cloud = json.loads(ready.read_text())
+
+    async def _start_plant(self) -> None:
+        argv = [sys.executable, "-m", "gateway_sim.devices", "--dir", str(self.run.plant), *self.plan.plant]
+        await self.processes.start("plant", argv, ready=self.run.plant / "plant.json")
+
+    async def _start_proxy(self) -> None:
+        broker, control = self.cloud["broker"], self.run.control / "proxy.socket"
+        argv = [sys.executable, "-m", "gateway_sim.faults.proxy", "--control", str(control)]
+        argv += ["--target", f"127.0.0.1:{broker['port']}"]
+        await self.processes.start("proxy", argv, ready=control)
+        listen = (await command(control))["listen"]
+        assert isinstance(listen, list)
+        self._proxy_address = "{}:{}".format(*listen)
+
+    def _write_deployment(self) -> None:
+        document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
+        text = yaml.safe_dump(document, sort_keys=False).encode()
+        site = self.run.path / "site.yaml"
+        site.write_bytes(text)
+        state = {"stateRoot": str(self.run.state)}
+        where = {"uri": site.as_uri(), "sha256": hashlib.sha256(text).hexdigest()}
+        merges = {"headgate.Runtime": {}, "headgate.Hub": {**state, "site": where}}
+        components = {
+            name: {
+                "componentVersion": self._version(name),
+                "configurationUpdate": {"merge": merges.get(name, state)},
+            }
+            for name in self.plan.components
+        }
+        deployment = {"deploymentName": self.plan.thing, "components": components}
+        (self.run.path / "deployment.json").write_text(json.dumps(deployment, indent=1))
+
+    def _version(self, component: str) -> str:
+        versions = self.repository / "greengrass-build" / "artifacts" / component
+        return max((path.name for path in versions.iterdir()), key=lambda v: [int(p) for p in v.split(".")])

@@ -1,0 +1,1 @@
+"""How any bridge hands frames to the hub: batches kept until acknowledged, their tables, a spill file."""

@@ -1,0 +1,1 @@
+"""How the parts of a gateway talk: one protocol, an in-memory bus and a Greengrass bus."""

@@ -1,0 +1,1 @@
+"""Reading configuration: typed, whole, and with every fault named at once."""

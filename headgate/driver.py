@@ -1,0 +1,84 @@
+"""What a driver is to the bridge that runs it, whatever bus of the field it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from headgate.model import Frame, Series
+
+Emit = Callable[[Frame], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One thing asked of a gateway. `deadline_ms` is UTC; `id` makes it idempotent."""
+
+    id: str
+    version: int
+    op: str
+    args: Mapping[str, Any]
+    deadline_ms: int
+    carrier: Literal["job", "direct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to the request of the same id; `code` and `detail` say why it is not `ok`."""
+
+    id: str
+    status: Literal["ok", "refused", "failed", "expired"]
+    code: str = ""
+    detail: str = ""
+    result: Mapping[str, Any] | None = None
+    file_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a new configuration does, device by device; `config` is the driver's own, already valid."""
+
+    added: tuple[str, ...]
+    changed: tuple[str, ...]
+    removed: tuple[str, ...]
+    kept: tuple[str, ...]
+    config: object
+
+    def __str__(self) -> str:
+        parts = [
+            f"{len(names)} {word}"
+            for word, names in (
+                ("added", self.added),
+                ("changed", self.changed),
+                ("removed", self.removed),
+                ("unchanged", self.kept),
+            )
+            if names
+        ]
+        return "devices: " + (", ".join(parts) or "none")
+
+
+class Driver(Protocol):
+    """Reads devices and emits frames. It imports no bus, no store and no log."""
+
+    def table(self) -> Sequence[Series]:
+        """Every series emitted so far or to come; it only grows, so an index keeps its meaning."""
+
+    async def run(self, emit: Emit) -> None:
+        """Read until stopped. Cancelled, it first lets what is under way finish and be emitted."""
+
+    def stop(self) -> None:
+        """Ask `run` to return once what is under way has finished and been emitted."""
+
+    async def call(self, request: Request) -> Reply:
+        """Do what the cloud asks, before the next poll. Raises Reject for what this driver does not do."""
+
+    def plan(self, config: Mapping[str, Any]) -> Change:
+        """Check a configuration whole, change nothing. Raises Reject with all faults."""
+
+    def apply(self, change: Change) -> None:
+        """Go over to a planned configuration; devices that it keeps go on undisturbed."""
+
+    def health(self) -> Sequence[tuple[str, float]]:
+        """Names and values that tell how the driver fares."""

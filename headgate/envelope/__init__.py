@@ -1,0 +1,1 @@
+"""What goes to the cloud: envelopes of just under one metering unit. Pure; docs/wire.md is the contract."""

@@ -1,0 +1,67 @@
+"""Packs closed windows: rows of statistics by series, greedily."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from headgate.envelope.header import Part
+from headgate.envelope.numbers import plain
+from headgate.model import ClockState, Series, Window, WindowRow
+
+_FRAME_BYTES = len('"windows":[]}')
+
+
+def pack_windows(windows: Sequence[Window], room_bytes: int) -> list[Part]:
+    """Every row exactly once, in parts of at most `room_bytes`; a part holds windows of one clock state."""
+    parts: list[Part] = []
+    for clock in sorted({window.clock for window in windows}):
+        parts += _pack([window for window in windows if window.clock is clock], clock, room_bytes)
+    return parts
+
+
+def _pack(windows: Sequence[Window], clock: ClockState, room_bytes: int) -> list[Part]:
+    parts: list[Part] = []
+    done: list[str] = []
+    rows: list[str] = []
+    size_bytes = _FRAME_BYTES
+    before = ""
+
+    def flush() -> None:
+        if done:
+            parts.append(Part("windows", clock, f'"windows":[{",".join(done)}]}}', 0))
+        done.clear()
+
+    for window in windows:
+        head = f'{{"start":{window.start_ms},"length_ms":{window.length_ms},"rows":{{'
+        size_bytes += len(head) + 3
+        for name, text in _rows(window):
+            if size_bytes + len(text) + 1 > room_bytes or (rows and name == before):
+                if rows:
+                    done.append(f"{head}{','.join(rows)}}}}}")
+                    rows.clear()
+                flush()
+                size_bytes = _FRAME_BYTES + len(head) + 3
+            rows.append(text)
+            before = name
+            size_bytes += len(text) + 1
+        if rows:
+            done.append(f"{head}{','.join(rows)}}}}}")
+            rows.clear()
+    flush()
+    return parts
+
+
+def _rows(window: Window) -> list[tuple[str, str]]:
+    """Name and JSON of each row, revisions of one series next to each other."""
+    ordered = sorted(window.rows.items(), key=lambda item: (item[0].name, item[0].revision))
+    return [(series.name, _row(series, stats)) for series, stats in ordered]
+
+
+def _row(series: Series, stats: WindowRow) -> str:
+    d = "null" if series.decimals is None else str(series.decimals)
+    return (
+        f'"{series.name}":{{"u":{json.dumps(series.unit)},"d":{d},"r":{series.revision},"n":{stats.count},'
+        f'"min":{plain(stats.min)},"max":{plain(stats.max)},"mean":{plain(stats.mean)},'
+        f'"std":{plain(stats.std)},"first":{plain(stats.first)},"last":{plain(stats.last)}}}'
+    )

@@ -1,0 +1,1 @@
+"""Modbus: configuration, register codec, read planner, schedule and driver; pymodbus carries the protocol."""

@@ -1,0 +1,239 @@
+"""The Modbus driver: lines made from a configuration, kept through changes of it, ended in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from headgate.clock import Clock
+from headgate.driver import Change, Emit, Reply, Request
+from headgate.errors import Reject, Retry
+from headgate.modbus.client import Client, ExceptionReply, PymodbusClient
+from headgate.modbus.codec import Decode, Field, make_decoder
+from headgate.modbus.config import BIT_TABLES, Device, Group, ModbusConfig, Tag, Transport, parse_mapping
+from headgate.modbus.line import Line, Notice, Poll, Read, Unit
+from headgate.modbus.planner import Span, plan_reads
+from headgate.modbus.schedule import spread_phase_ms
+from headgate.model import Series
+
+MAX_CALL_SERIES = 500
+
+OpenClient = Callable[[Transport], Client]
+
+
+class ModbusDriver:
+    """A Driver (see `headgate.driver.Driver`) for Modbus TCP and RTU.
+
+    `notice` is told in words when a device falls silent, answers again or refuses a read.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        notice: Notice = lambda text: None,
+        open_client: OpenClient = PymodbusClient,
+    ) -> None:
+        self._clock = clock
+        self._notice = notice
+        self._open_client = open_client
+        self._table: list[Series] = []
+        self._index: dict[Series, int] = {}
+        self._config = ModbusConfig()
+        self._units: dict[str, Unit] = {}
+        self._polls: dict[str, list[Poll]] = {}
+        self._lines: dict[Transport, Line] = {}
+        self._phases: dict[int, int] = {}
+        self._emit: Emit | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+
+    def table(self) -> Sequence[Series]:
+        """See `Driver.table`."""
+        return self._table
+
+    def plan(self, config: Mapping[str, Any]) -> Change:
+        """See `Driver.plan`; `config` is the `modbus:` section."""
+        return self.plan_parsed(parse_mapping(config))
+
+    def plan_parsed(self, config: ModbusConfig) -> Change:
+        """`plan` for a section that was read with the rest of its document."""
+        before = {device.name: device for device in self._config.devices}
+        after = {device.name: device for device in config.devices}
+        return Change(
+            added=tuple(name for name in after if name not in before),
+            changed=tuple(name for name in after if name in before and after[name] != before[name]),
+            removed=tuple(name for name in before if name not in after),
+            kept=tuple(name for name in after if after[name] == before.get(name)),
+            config=config,
+        )
+
+    def apply(self, change: Change) -> None:
+        """See `Driver.apply`. A transaction in flight of a device that goes is still emitted."""
+        if not isinstance(change.config, ModbusConfig):
+            raise Reject("this change was not planned by the Modbus driver")
+        self._config = change.config
+        for name in (*change.removed, *change.changed):
+            del self._units[name], self._polls[name]
+        fresh = {*change.added, *change.changed}
+        added = [self._add(device) for device in change.config.devices if device.name in fresh]
+        self._settle_lines(added)
+
+    async def run(self, emit: Emit) -> None:
+        """See `Driver.run`."""
+        self._emit = emit
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for line in self._lines.values():
+                    self._start(line)
+                try:
+                    await self._stop.wait()
+                except asyncio.CancelledError:
+                    self.stop()
+                    if self._tasks:
+                        await asyncio.wait(self._tasks)
+                    raise
+        finally:
+            self._group = None
+
+    def stop(self) -> None:
+        """See `Driver.stop`; bounded by the time-out of the transactions in flight."""
+        self._stop.set()
+        for line in self._lines.values():
+            line.stop()
+
+    async def call(self, request: Request) -> Reply:
+        """See `Driver.call`: `read` of `{"series": [names]}` gives `{name: [value, quality, boot_ms]}`."""
+        if request.op != "read":
+            raise Reject(f"the Modbus bridge does not do {request.op!r}; it does read")
+        names = request.args.get("series")
+        if not isinstance(names, list) or not 0 < len(names) <= MAX_CALL_SERIES:
+            raise Reject(f"read: 'series' must list 1 to {MAX_CALL_SERIES} names")
+        result: dict[str, list[object]] = {}
+        for device, tags in self._asked(names).items():
+            try:
+                await self._read_now(self._units[device.name], tags, result)
+            except (Retry, ExceptionReply) as error:
+                return Reply(request.id, "failed", "device", f"{device.name}: {error}", result)
+        return Reply(request.id, "ok", result=result)
+
+    def health(self) -> Sequence[tuple[str, float]]:
+        """See `Driver.health`: counters over all lines, and per device whether it answers."""
+        lines = self._lines.values()
+        return [
+            ("reads", sum(line.counters.reads for line in lines)),
+            ("failures", sum(line.counters.failures for line in lines)),
+            ("connects", sum(line.counters.connects for line in lines)),
+            ("skipped", sum(line.counters.skipped for line in lines)),
+            ("missed", sum(line.schedule.missed for line in lines)),
+            *((f"up/{name}", float(not unit.fault)) for name, unit in self._units.items()),
+        ]
+
+    def _add(self, device: Device) -> Unit:
+        unit = Unit(device)
+        self._units[device.name] = unit
+        self._polls[device.name] = [
+            Poll(unit, group.name, group.interval_ms, self._reads(device, group)) for group in device.groups
+        ]
+        return unit
+
+    def _settle_lines(self, added: Sequence[Unit]) -> None:
+        """Give every line its polls; open lines that are new and end those that no device is on."""
+        used: dict[Transport, list[Poll]] = {}
+        for name, unit in self._units.items():
+            used.setdefault(unit.device.transport, []).extend(self._polls[name])
+        for transport in [transport for transport in self._lines if transport not in used]:
+            self._lines.pop(transport).stop()
+        fresh = []
+        for transport, polls in used.items():
+            line = self._lines.get(transport)
+            if line is None:
+                line = Line(transport, self._open_client(transport), self._clock, self._notice)
+                self._lines[transport] = line
+                fresh.append(line)
+            line.schedule.keep(polls)
+        now_ms = self._clock.boot_ms()
+        for unit in added:
+            line = self._lines[unit.device.transport]
+            for poll in self._polls[unit.device.name]:
+                line.schedule.add(poll, poll.interval_ms, now_ms + self._phase_ms(poll.interval_ms))
+            line.changed()
+        for line in fresh:
+            self._start(line)
+
+    def _start(self, line: Line) -> None:
+        if self._group is None or self._emit is None:
+            return  # `run` starts what is there when it begins
+        task = self._group.create_task(line.run(self._emit), name=f"modbus {line.transport}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _phase_ms(self, interval_ms: int) -> int:
+        index = self._phases.get(interval_ms, 0)
+        self._phases[interval_ms] = index + 1
+        return spread_phase_ms(index, interval_ms)
+
+    def _reads(self, device: Device, group: Group) -> list[Read]:
+        return [
+            Read(
+                tags[0].table,
+                address,
+                count,
+                tuple(self._series_index(device.series(tag)) for tag in tags),
+                decode,
+            )
+            for address, count, tags, decode in plan_tags(device, group.tags)
+        ]
+
+    def _series_index(self, series: Series) -> int:
+        index = self._index.get(series)
+        if index is None:
+            index = self._index[series] = len(self._table)
+            self._table.append(series)
+        return index
+
+    def _asked(self, names: Sequence[object]) -> dict[Device, list[Tag]]:
+        known = {
+            f"{device.name}/{tag.name}": (device, tag)
+            for device in self._config.devices
+            for group in device.groups
+            for tag in group.tags
+        }
+        asked: dict[Device, list[Tag]] = {}
+        for name in names:
+            found = known.get(name) if isinstance(name, str) else None
+            if found is None:
+                raise Reject(f"read: there is no series {name!r}")
+            asked.setdefault(found[0], []).append(found[1])
+        return asked
+
+    async def _read_now(self, unit: Unit, tags: Sequence[Tag], result: dict[str, list[object]]) -> None:
+        device = unit.device
+        line = self._lines[device.transport]
+        for address, count, members, decode in plan_tags(device, tags):
+            boot_ms, data = await line.read(unit, members[0].table, address, count, retries=device.retries)
+            values, quality = decode(data)
+            for i, (tag, value) in enumerate(zip(members, values, strict=True)):
+                result[f"{device.name}/{tag.name}"] = [value, quality[i] if quality else 0, boot_ms]
+
+
+def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[int, int, list[Tag], Decode]]:
+    """The reads for some tags of a device: address, count, the tags in the decoder's order, the decoder."""
+    reads = []
+    for table in sorted({tag.table for tag in tags}):
+        here = [tag for tag in tags if tag.table == table]
+        bits = table in BIT_TABLES
+        blocks = plan_reads(
+            [Span(tag.address, tag.count) for tag in here],
+            max_count=device.max_bits if bits else device.max_registers,
+            # A register is sixteen bits: the budget is one of bytes on the line.
+            max_gap=device.max_gap * 16 if bits else device.max_gap,
+        )
+        for block in blocks:
+            members = [here[i] for i in block.members]
+            fields = [Field(tag.address - block.address, tag.type, tag.decimals) for tag in members]
+            reads.append((block.address, block.count, members, make_decoder(fields, block.count)))
+    return reads

@@ -1,0 +1,289 @@
+"""The hub's role: takes batches, keeps them, closes windows, seals envelopes and sends them to the cloud."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.bus.api import Bus
+from headgate.clock import Clock, random_id
+from headgate.config.stateroot import StateRoot
+from headgate.errors import Fatal, Reject, Retry
+from headgate.limited_log import LimitedLog
+from headgate.roles import process
+from headgate.roles.hub_config import HubConfig, Site, SiteStore, fetch_site, parse_config, state_root_of
+from headgate.roles.hub_intake import Intake
+from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
+from headgate.sleeper import Sleeper
+from headgate.store.state import Queued
+from headgate.store.store import Store
+from headgate.store.writer import Writer
+from headgate.uplink.pacing import UplinkTuning
+from headgate.uplink.sender import Uplink
+
+log = logging.getLogger(__name__)
+
+DEFAULT_WINDOW_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class HubTuning:
+    """How often things happen; the defaults are the design's."""
+
+    commit_ms: int = 1_000
+    seal_ms: int = 2_000
+    announce_ms: int = 10_000
+    status_ms: int = 30_000
+    fetch_retry_ms: int = 5_000
+    fetch_retry_max_ms: int = 300_000
+    pipeline: PipelineTuning = field(default_factory=PipelineTuning)
+    uplink: UplinkTuning = field(default_factory=UplinkTuning)
+
+
+async def run(
+    bus: Bus,
+    clock: Clock,
+    stop: asyncio.Event,
+    *,
+    thing: str | None = None,
+    tuning: HubTuning | None = None,
+) -> None:
+    """Run until `stop` is set; then everything taken is sealed and committed before it returns.
+
+    `thing` is the gateway's name, from AWS_IOT_THING_NAME unless given. Raises Fatal (state root in use or of
+    a newer version, no thing name) and OSError (the disk fails).
+    """
+    name = thing or os.environ.get("AWS_IOT_THING_NAME")
+    if not name:
+        raise Fatal("AWS_IOT_THING_NAME is not set: start this as a Greengrass component")
+    first = await _first_config(bus, stop)
+    if first is not None:
+        await _Hub(bus, clock, name, first, tuning or HubTuning()).run(stop)
+
+
+class _Hub:
+    """One run of the role over an open store."""
+
+    def __init__(
+        self, bus: Bus, clock: Clock, thing: str, config: Mapping[str, Any], tuning: HubTuning
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._tuning = tuning
+        self._epoch = random_id()
+        root = StateRoot.at(str(state_root_of(config)))
+        self._root = root
+        self._store = Store(root, thing, self._epoch)
+        self._sites = SiteStore(root)
+        self._site: Site | None = self._sites.current()
+        length_ms = self._site.window_length_ms if self._site else DEFAULT_WINDOW_MS
+        self._pipeline = Pipeline(self._store, thing, length_ms, tuning.pipeline)
+        self._writer = Writer()
+        self._intake: Intake
+        self._uplink = Uplink(bus, clock, thing, self._read_rows, tuning=tuning.uplink)
+        self._urgent = False
+        self._committer = Sleeper(clock)
+        self._announcer = Sleeper(clock)
+        self._complaints = LimitedLog(log)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        try:
+            replayed = await self._writer.call(self._pipeline.recover, self._clock.boot_ms())
+            count, size_bytes = self._store.outbox
+            log.info(
+                "state root %s: %d batches replayed, %d envelopes (%d B) wait",
+                self._root.path,
+                replayed,
+                count,
+                size_bytes,
+            )
+            self._intake = Intake(self._bus, self._store.runs(), self._store.tables(), self._commit_soon)
+            with self._bus.subscribe("hg/v1/local/batch/+", self._intake.on_batch):
+                await self._work(stop)
+            await self._commit()
+            await self._seal()
+        finally:
+            self._writer.close()
+            self._store.close()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        work = {
+            "configuration": self._follow_config,
+            "dictionaries": self._intake.fetch_dictionaries,
+            "uplink": self._uplink.run,
+            "announce": self._announce_regularly,
+            "status": self._report_regularly,
+        }
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(task(), name=f"hub {name}") for name, task in work.items()]
+            group.create_task(self._commit_regularly(stop), name="hub commit")
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+            self._commit_soon()  # the commit under way is never cut: what it took would be missing
+
+    # Batches to envelopes.
+
+    async def _commit_regularly(self, stop: asyncio.Event) -> None:
+        sealed_ms = self._clock.boot_ms()
+        while not stop.is_set():
+            due_ms = self._clock.boot_ms() + self._tuning.commit_ms
+            if not self._urgent and not stop.is_set():
+                await self._committer.until(due_ms)
+            self._urgent = False
+            await self._commit()
+            if self._clock.boot_ms() - sealed_ms >= self._tuning.seal_ms:
+                sealed_ms = self._clock.boot_ms()
+                await self._seal()
+
+    def _commit_soon(self) -> None:
+        self._urgent = True
+        self._committer.wake()
+
+    async def _commit(self) -> None:
+        arrived = self._intake.take()
+        if arrived.batches or arrived.tables:
+            await self._writer.call(self._pipeline.commit, arrived, self._clock.boot_ms())
+            self._intake.committed(arrived)
+        await self._intake.answer()
+
+    async def _seal(self) -> None:
+        acks = self._uplink.take_acks()
+        sealed = await self._writer.call(
+            self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
+        )
+        self._uplink.offer(sealed)
+
+    async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
+        return await self._writer.call(self._store.queued, after_row, limit)
+
+    # Configuration.
+
+    async def _follow_config(self) -> None:
+        """Apply each configuration as it comes; one that cannot be had yet is tried until the next comes."""
+        latest: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(1)
+
+        async def watch() -> None:
+            async for values in self._bus.configs():
+                if latest.full():
+                    latest.get_nowait()
+                latest.put_nowait(values)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch(), name="hub watch configuration")
+            values = await latest.get()
+            while True:
+                applying = group.create_task(self._apply(values), name="hub apply configuration")
+                values = await latest.get()
+                applying.cancel()
+
+    async def _apply(self, values: Mapping[str, Any]) -> None:
+        try:
+            config = parse_config(values)
+            if config.state_root != self._root.path:
+                log.warning("stateRoot changed to %s: restart the component to use it", config.state_root)
+            data, source = await self._document(config)
+            if data is not None:
+                await self._accept(data, source)
+        except Reject as error:
+            in_force = self._site.sha256 if self._site else "none"
+            log.error("%s\n  the accepted site document stays in force: %s", error, in_force)
+
+    async def _document(self, config: HubConfig) -> tuple[bytes | None, str]:
+        if config.inline is not None:
+            return config.inline, "configuration of headgate.Hub, inline"
+        if config.site is None:
+            if self._site is None:
+                log.warning("no site document: set site or inline in the configuration of headgate.Hub")
+            return None, ""
+        held = self._sites.held(config.site.sha256)
+        if held is not None:
+            return held, config.site.uri
+        wait_ms = self._tuning.fetch_retry_ms
+        while True:
+            try:
+                return await fetch_site(config.site), config.site.uri
+            except Retry as error:
+                self._complaints.warning("fetch", "site document: %s; trying again", error)
+            await self._clock.sleep_until(self._clock.boot_ms() + wait_ms)
+            wait_ms = min(2 * wait_ms, self._tuning.fetch_retry_max_ms)
+
+    async def _accept(self, data: bytes, source: str) -> None:
+        site = await self._writer.call(self._sites.accept, data, source)
+        if self._site is None or site.sha256 != self._site.sha256:
+            log.info("site document %s accepted from %s", site.sha256, source)
+        self._site = site
+        await self._writer.call(self._pipeline.set_length, site.window_length_ms)
+        self._announcer.wake()
+
+    # Words to others.
+
+    async def _announce_regularly(self) -> None:
+        while True:
+            config = self._site.sha256 if self._site else None
+            payload = json.dumps({"epoch": f"{self._epoch:016x}", "config": config}).encode()
+            try:
+                await self._bus.publish("hg/v1/local/hub", payload)
+            except (Retry, Reject) as error:
+                self._complaints.warning("announce", "announcement to bridges: %s", error)
+            await self._announcer.until(self._clock.boot_ms() + self._tuning.announce_ms)
+
+    async def _report_regularly(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.boot_ms() + self._tuning.status_ms)
+            self._report()
+
+    def _report(self) -> None:
+        taken, uplink, intake = self._pipeline.counters, self._uplink.planner, self._intake
+        count, size_bytes = self._store.outbox
+        sent = uplink.counters
+        log.info(
+            "status: batches %d, values %d, windows %d, late %d, duplicates %d, refused %d, malformed %d; "
+            "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
+            "offline %d; journal %d B",
+            taken.batches,
+            taken.samples,
+            taken.windows,
+            taken.late,
+            intake.duplicates,
+            intake.refused,
+            intake.malformed,
+            count,
+            size_bytes,
+            sent.sent,
+            sent.resent,
+            sent.acknowledged,
+            uplink.unacknowledged_bytes,
+            sent.refused,
+            sent.offline,
+            self._store.journal.size_bytes,
+        )
+
+
+async def _first_config(bus: Bus, stop: asyncio.Event) -> Mapping[str, Any] | None:
+    """The current configuration; None when `stop` is set before there is one."""
+
+    async def first() -> Mapping[str, Any] | None:
+        async for values in bus.configs():
+            return values
+        return None
+
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(first(), name="hub first configuration")
+        stopping = group.create_task(stop.wait(), name="hub stop before configuration")
+        await asyncio.wait((reading, stopping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if reading.done():
+            return reading.result()
+        reading.cancel()
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(process.main("hub", run))

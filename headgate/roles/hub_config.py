@@ -1,0 +1,194 @@
+"""The hub's component configuration, and the site document: fetched, validated whole, accepted or left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import threading
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from headgate.config.accepted import read_accepted, store_accepted
+from headgate.config.reader import Problems, Section
+from headgate.config.site import load_document, parse_sections
+from headgate.config.stateroot import StateRoot
+from headgate.errors import Reject, Retry
+from headgate.modbus import config as modbus
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+DEFAULT_STATE_ROOT = "/var/lib/headgate"
+MAX_INLINE_BYTES = 2_048
+"""A nucleus lite reads at most 9,000 B of configuration, of which site documents are only a part."""
+MAX_SITE_BYTES = 1024 * 1024
+FETCH_TIMEOUT_S = 20.0
+SCHEMES = ("file", "http", "https")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRef:
+    """Where the site document is, and which one it must be."""
+
+    uri: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class HubConfig:
+    """The component's configuration. At most one of `site` and `inline` (a document as bytes) is set."""
+
+    state_root: Path
+    site: SiteRef | None = None
+    inline: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """An accepted site document, as far as the hub itself needs it."""
+
+    sha256: str
+    window_length_ms: int
+
+
+def parse_config(values: Mapping[str, Any]) -> HubConfig:
+    """Read the component's configuration. Raises Reject with every fault."""
+    problems = Problems("configuration of headgate.Hub")
+    top = Section(values, "", problems)
+    if top.integer("schema", SCHEMA, low=0, high=1 << 31) != SCHEMA:
+        top.fault("schema", "is not known here", f"this version reads schema {SCHEMA}")
+    root = Path(top.text("stateRoot", DEFAULT_STATE_ROOT))
+    if not root.is_absolute():
+        top.fault("stateRoot", f"{str(root)!r} is no absolute path", f"for example {DEFAULT_STATE_ROOT}")
+    site = _site_ref(top) if top.has("site") else None
+    inline = _inline(values.get("inline"), top) if top.has("inline") else None
+    if site is not None and inline is not None:
+        top.fault("inline", "stands beside site", "keep one of the two")
+    top.close()
+    problems.reject_if_any()
+    return HubConfig(root, site, inline)
+
+
+def state_root_of(values: Mapping[str, Any]) -> Path:
+    """The state root of a configuration that may be faulty elsewhere."""
+    found = values.get("stateRoot")
+    return Path(found) if isinstance(found, str) and Path(found).is_absolute() else Path(DEFAULT_STATE_ROOT)
+
+
+def parse_site(data: bytes, source: str) -> Site:
+    """Validate a whole site document. Raises Reject with every fault of every section."""
+    document = load_document(data, source)
+    sections = parse_sections(document, source, OWNERS, whole=True)
+    return Site(hashlib.sha256(data).hexdigest(), sections["windows"])
+
+
+class SiteStore:
+    """The accepted site documents below a state root: `config/<sha256>`, and `config/current` names one."""
+
+    def __init__(self, root: StateRoot) -> None:
+        self._root = root
+
+    def current(self) -> Site | None:
+        """The document in force; None where there is none that can be used (which is logged)."""
+        try:
+            accepted = read_accepted(self._root)
+            if accepted is not None:
+                return parse_site(accepted.text, str(self._root.config / accepted.digest))
+        except Reject as error:
+            log.error("accepted site document cannot be used: %s", error)
+        return None
+
+    def held(self, sha256: str) -> bytes | None:
+        """A document by its digest, where it was accepted before."""
+        try:
+            data = (self._root.config / sha256).read_bytes()
+        except OSError:
+            return None
+        return data if hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def accept(self, data: bytes, source: str) -> Site:
+        """Validate, store and put in force. Raises Reject, which leaves everything as it was."""
+        site = parse_site(data, source)
+        store_accepted(self._root, data)
+        return site
+
+
+async def fetch_site(ref: SiteRef) -> bytes:
+    """The document's bytes. Raises Retry where it cannot be had now, Reject where it is another one."""
+    data = await _in_thread(ref.uri)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != ref.sha256:
+        raise Reject(f"{ref.uri}: its SHA-256 is {digest}, site.sha256 wants {ref.sha256}")
+    return data
+
+
+def _site_ref(top: Section) -> SiteRef:
+    section = top.section("site")
+    uri = section.text("uri")
+    digest = section.text("sha256", pattern="[0-9a-fA-F]{64}", hint="64 hex digits, as sha256sum prints them")
+    if uri and urlsplit(uri).scheme not in SCHEMES:
+        section.fault("uri", f"{uri!r} cannot be fetched", "file://, http:// or https://")
+    section.close()
+    return SiteRef(uri, digest.lower())
+
+
+def _inline(value: object, top: Section) -> bytes:
+    if not isinstance(value, Mapping):
+        top.fault("inline", "expected a mapping", "a small site document")
+    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    if len(data) > MAX_INLINE_BYTES:
+        top.fault("inline", f"has {len(data)} B, at most {MAX_INLINE_BYTES} fit", "use site: {uri, sha256}")
+    return data
+
+
+def _windows(section: Section) -> int:
+    length_s = section.number("length_s", 10, low=1, high=86_400)
+    section.close()
+    return round(length_s * 1000)
+
+
+OWNERS = {"windows": _windows, "modbus": modbus.parse}
+"""Who reads which section of the site document; the hub accepts it only when all of them do."""
+
+
+async def _in_thread(uri: str) -> bytes:
+    """Fetch in a thread that nobody waits for at exit: a slow server must not delay the hub's end."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[bytes] = loop.create_future()
+
+    def settle(data: bytes | None, error: Exception | None) -> None:
+        if not result.done():
+            if error is not None:
+                result.set_exception(error)
+            else:
+                result.set_result(data or b"")
+
+    def work() -> None:
+        data, error = None, None
+        try:
+            data = _read_uri(uri)
+        except (Retry, Reject) as failed:
+            error = failed
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, data, error)
+
+    threading.Thread(target=work, name="fetch site document", daemon=True).start()
+    return await result
+
+
+def _read_uri(uri: str) -> bytes:
+    try:
+        with urllib.request.urlopen(uri, timeout=FETCH_TIMEOUT_S) as answer:
+            data: bytes = answer.read(MAX_SITE_BYTES + 1)
+    except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
+        raise Retry(f"{uri}: {error}") from error
+    if len(data) > MAX_SITE_BYTES:
+        raise Reject(f"{uri}: more than {MAX_SITE_BYTES} B are no site document")
+    return data

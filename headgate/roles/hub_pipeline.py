@@ -1,0 +1,261 @@
+"""The hub's middle: batches into the journal, out of it into windows, envelopes and blocks, exactly once.
+
+All of it runs in the store's thread. What is in no envelope yet, and windows that are open, live in memory
+only; after a crash the journal is replayed from the position in state.db, and both come back the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from headgate import columns as columns_of
+from headgate.columns import Columns
+from headgate.envelope import header
+from headgate.envelope.header import Part
+from headgate.envelope.samples import pack_samples
+from headgate.envelope.windows import pack_windows
+from headgate.errors import Reject
+from headgate.limited_log import LimitedLog
+from headgate.model import Ack, Batch, ClockState, Series, Window
+from headgate.store.state import Queued
+from headgate.store.store import Journaled, Store
+from headgate.window.tumbling import Tumbling
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineTuning:
+    """How long things may wait. `live_age_ms`: samples older than that when sealed go by stream backlog."""
+
+    lateness_ms: int = 1_000
+    idle_ms: int = 15_000
+    live_age_ms: int = 30_000
+    blocks_every_ms: int = 60_000
+    blocks_samples: int = 200_000
+
+
+@dataclass(slots=True)
+class PipelineCounters:
+    """Since start; samples unless a name says otherwise. `late` came behind their window's end."""
+
+    batches: int = 0
+    samples: int = 0
+    late: int = 0
+    unfit: int = 0
+    refused_batches: int = 0
+    windows: int = 0
+    dropped_by_bridges: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    columns: Columns
+    clock: ClockState
+    newest_ms: int
+
+
+@dataclass(slots=True)
+class _Source:
+    windows: Tumbling
+    heard_boot_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What one commit makes durable: tables first, then batches with the bytes they came as."""
+
+    tables: Sequence[tuple[Series, ...]] = ()
+    batches: Sequence[tuple[Batch, bytes]] = ()
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """One hub's data path over an open store. Call `recover` first."""
+
+    store: Store
+    thing: str
+    length_ms: int
+    tuning: PipelineTuning = field(default_factory=PipelineTuning)
+    counters: PipelineCounters = field(default_factory=PipelineCounters)
+    _raw: list[_Raw] = field(default_factory=list)
+    _sources: dict[str, _Source] = field(default_factory=dict)
+    _closed: list[Window] = field(default_factory=list)
+    _end: int = 0
+    _blocks_boot_ms: int = 0
+    _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
+
+    def recover(self, boot_ms: int) -> int:
+        """Rebuild what was in memory from the journal; returns how many batches were replayed."""
+        progress = self.store.progress
+        length_ms = progress.window_length_ms or self.length_ms
+        for (bridge, length), until_ms in self.store.state.windows_closed().items():
+            if length == length_ms:
+                windows = Tumbling(length, self.tuning.lateness_ms, until_ms)
+                self._sources[bridge] = _Source(windows, boot_ms)
+        wanted, self.length_ms = self.length_ms, length_ms
+        self._end = max(progress.packed, progress.blocks, progress.replay)
+        self._blocks_boot_ms = boot_ms
+        count = 0
+        for item in self.store.replay():
+            self._consume(item, boot_ms)
+            count += 1
+        self._end = max(self._end, self.store.journal.end)
+        self.set_length(wanted)
+        return count
+
+    def set_length(self, length_ms: int) -> None:
+        """Change the windows' length: open ones close as they stand, new ones start at the next multiple."""
+        if length_ms == self.length_ms:
+            return
+        for source in self._sources.values():
+            source.windows.close_all()
+            self._closed += source.windows.take_closed()
+            until_ms = source.windows.closed_until_ms
+            start_ms = None if until_ms is None else -(-until_ms // length_ms) * length_ms
+            source.windows = Tumbling(length_ms, self.tuning.lateness_ms, start_ms)
+        self.length_ms = length_ms
+
+    def commit(self, arrived: Arrived, boot_ms: int) -> None:
+        """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
+        journaled = []
+        with self.store.begin() as tx:
+            for table in arrived.tables:
+                tx.add_table(table)
+            for batch, wire in arrived.batches:
+                item = tx.append(batch, wire)
+                if item is not None:
+                    journaled.append(item)
+        for item in journaled:
+            self._consume(item, boot_ms)
+        self._end = self.store.journal.end
+
+    def seal(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[Queued]:
+        """Pack what waits into envelopes and note it in one transaction, together with the cloud's `acks`.
+
+        The returned envelopes are durable and may be published.
+        """
+        self._close_silent(boot_ms)
+        parts = self._parts(utc_ms)
+        queued: list[Queued] = []
+        acks = list(acks)
+        if parts or acks or self._end != self.store.progress.packed:
+            with self.store.begin() as tx:
+                for ack in acks:
+                    tx.acknowledge(ack)
+                for stream, part in parts:
+                    seal = partial(header.seal, part)
+                    live = stream == "live"
+                    queued.append(
+                        tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
+                    )
+                tx.windows_closed(self._closed_until())
+                tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=self.length_ms)
+            self._raw, self._closed = [], []
+        self._seal_blocks(boot_ms)
+        return queued
+
+    def _consume(self, item: Journaled, boot_ms: int) -> None:
+        """Take in a journaled batch, or what of it was not taken in before the crash."""
+        batch, progress = item.batch, self.store.progress
+        fresh = item.position >= progress.packed
+        self._end = max(self._end, item.end)
+        groups = self._columns(batch)
+        if item.position >= progress.blocks:
+            for columns in groups:
+                self.store.keep(item.position, columns)
+        if fresh:
+            self.counters.batches += 1
+            self.counters.samples += sum(map(len, groups))
+            self.counters.dropped_by_bridges += batch.dropped
+            self._raw += [_Raw(columns, batch.clock, max(columns.times_ms)) for columns in groups]
+        self._window(item, groups, fresh, boot_ms)
+
+    def _columns(self, batch: Batch) -> list[Columns]:
+        try:
+            table = self.store.table(batch.dictionary)
+            if table is None:
+                raise Reject(f"dictionary {batch.dictionary.hex()} of bridge {batch.bridge} is in no record")
+            groups, unfit = columns_of.from_batch(batch, table)
+        except Reject as error:
+            self.counters.refused_batches += 1
+            self._complaints.warning(batch.bridge, "%s: its samples are passed over", error)
+            return []
+        if unfit:
+            self.counters.unfit += unfit
+            self._complaints.warning(
+                f"{batch.bridge} unfit",
+                "bridge %s: %d values do not fit their kind: bad_value",
+                batch.bridge,
+                unfit,
+            )
+        return groups
+
+    def _window(self, item: Journaled, groups: Sequence[Columns], fresh: bool, boot_ms: int) -> None:
+        batch = item.batch
+        if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
+            return
+        source = self._sources.get(batch.bridge)
+        if source is None:
+            source = _Source(Tumbling(self.length_ms, self.tuning.lateness_ms), boot_ms)
+            self._sources[batch.bridge] = source
+        source.heard_boot_ms = boot_ms
+        late = source.windows.add(groups, item.position, batch.clock)
+        self._closed += source.windows.take_closed()
+        if late and fresh:
+            self.counters.late += late
+            self._complaints.warning(
+                f"{batch.bridge} late",
+                "bridge %s: %d samples came after their window was closed; they are sent raw only",
+                batch.bridge,
+                late,
+            )
+
+    def _close_silent(self, boot_ms: int) -> None:
+        for source in self._sources.values():
+            if boot_ms - source.heard_boot_ms >= self.tuning.idle_ms:
+                source.windows.close_all()
+                self._closed += source.windows.take_closed()
+
+    def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
+        room_bytes = header.room_bytes(self.thing)
+        live_from_ms = utc_ms - self.tuning.live_age_ms
+        parts: list[tuple[str, Part]] = []
+        for stream, live in (("live", True), ("backlog", False)):
+            for clock in ClockState:
+                groups = [
+                    raw.columns
+                    for raw in self._raw
+                    if raw.clock is clock and (raw.newest_ms >= live_from_ms) is live
+                ]
+                parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
+            closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
+            self.counters.windows += len(closed)
+            parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
+        return parts
+
+    def _closed_until(self) -> dict[tuple[str, int], int]:
+        found = ((bridge, source.windows) for bridge, source in self._sources.items())
+        return {
+            (bridge, windows.length_ms): windows.closed_until_ms
+            for bridge, windows in found
+            if windows.closed_until_ms is not None
+        }
+
+    def _needed(self) -> int:
+        """The oldest journal position that a replay needs."""
+        positions = [source.windows.oldest_position for source in self._sources.values()]
+        return min(
+            self._end,
+            self.store.progress.blocks,
+            *(position for position in positions if position is not None),
+        )
+
+    def _seal_blocks(self, boot_ms: int) -> None:
+        due = boot_ms - self._blocks_boot_ms >= self.tuning.blocks_every_ms
+        if due or self.store.unsealed_samples >= self.tuning.blocks_samples:
+            self._blocks_boot_ms = boot_ms
+            self.store.seal_blocks(self._end)

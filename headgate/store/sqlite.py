@@ -1,0 +1,45 @@
+"""Opens SQLite files as the store wants them: every commit durable, versions checked, errors in words."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headgate.errors import Fatal
+
+
+def connect(path: Path, *, wal: bool) -> sqlite3.Connection:
+    """Open for writing, from any thread (one at a time); transactions begin and end where told."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, path: Path, version: int, schema: str) -> None:
+    """Create the tables in a new file. Raises Fatal for a file of another version or none of ours."""
+    try:
+        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            with transaction(connection):
+                for statement in schema.split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={version}")
+        elif found != version:
+            raise Fatal(f"{path} is of version {found}, this hub reads {version}: update headgate.Hub")
+    except sqlite3.DatabaseError as error:
+        raise Fatal(f"{path}: {error}; move it aside and start again") from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing; durable when left."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

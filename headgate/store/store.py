@@ -1,0 +1,273 @@
+"""The store: one transaction over journal and state, recovery by replay, and reads of what is held.
+
+Everything here runs in the store's one writer thread (`headgate.store.writer`) and blocks while disks do.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from headgate import batch as batches
+from headgate.columns import Columns
+from headgate.config.stateroot import StateRoot
+from headgate.errors import Fatal, Reject
+from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, dictionary_hash
+from headgate.store.blocks import Blocks, Unsealed
+from headgate.store.journal import SEGMENT_BYTES, Journal, RecordKind
+from headgate.store.lock import RootLock
+from headgate.store.query import Column, query
+from headgate.store.state import Progress, Queued, State, table_from_rows, table_text
+
+log = logging.getLogger(__name__)
+
+Previous = tuple[int, int]
+"""(epoch, last seq) of the epoch before."""
+Seal = Callable[[EnvelopeId, Previous | None], bytes]
+"""Makes an envelope's bytes once its id is known. The second argument counts with seq 1 only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """A batch and where the journal holds it; `end` is where the next record may start."""
+
+    position: int
+    end: int
+    batch: Batch
+
+
+class Store:
+    """The one writer of a state root. A transaction that fails leaves a store that must be opened again.
+
+    Raises Fatal when another process holds the root, and for files of a newer version.
+    """
+
+    def __init__(
+        self, root: StateRoot, thing: str, epoch: int, *, segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        self._thing = thing
+        self._epoch = epoch
+        self._broken = False
+        root.create()
+        with ExitStack() as opened:
+            self._lock = RootLock(root.lock)
+            opened.callback(self._lock.close)
+            self.state = State(root.state_db, thing)
+            opened.callback(self.state.close)
+            self._progress = self.state.progress()
+            needed = max(self._progress.packed, self._progress.blocks)
+            self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed)
+            opened.callback(self.journal.close)
+            self._opened = opened.pop_all()
+        self._runs = self.state.runs()
+        self._fresh_runs: dict[tuple[str, int], int] = {}
+        self._ends = self.state.stream_ends()
+        self._seqs: dict[str, int] = {}
+        self._ids = self.state.series_ids()
+        self._fresh_ids: dict[Series, int] = {}
+        self._tables = self.state.dictionaries()
+        self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
+        self._blocks = Blocks(root.blocks, self._ids)
+        self._unsealed: list[Unsealed] = []
+        self._outbox_count, self._outbox_bytes = self.state.outbox_size()
+
+    def close(self) -> None:
+        """Close all files and release the root; what is in no finished transaction is dropped."""
+        self._opened.close()
+
+    @property
+    def progress(self) -> Progress:
+        """What has been consumed of the journal."""
+        return self._progress
+
+    @property
+    def outbox(self) -> tuple[int, int]:
+        """How many envelopes wait, and their bytes."""
+        return self._outbox_count, self._outbox_bytes
+
+    @property
+    def unsealed_samples(self) -> int:
+        """Samples that wait in memory to become blocks."""
+        return sum(len(item.columns) for item in self._unsealed)
+
+    def runs(self) -> dict[tuple[str, int], int]:
+        """Up to which seq each (bridge, run_id) is held."""
+        return dict(self._runs)
+
+    def tables(self) -> dict[bytes, tuple[Series, ...]]:
+        """Every series table that is held, by content hash."""
+        return dict(self._tables)
+
+    def table(self, key: bytes) -> tuple[Series, ...] | None:
+        """The series table with that content hash."""
+        return self._tables.get(key)
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        """A transaction; what it did is durable once this context is left without an error."""
+        if self._broken:
+            raise Fatal("the store failed in an earlier transaction; it must be opened again")
+        self._broken = True
+        with ExitStack() as state:
+            tx = Tx(self, state)
+            yield tx
+            if self.journal.buffered:
+                self.journal.sync()
+            if tx.wrote_state:
+                self._write_fresh()
+        if tx.wrote_state:
+            self._fresh_runs.clear()
+            self._fresh_ids.clear()
+            self._fresh_tables.clear()
+            self.journal.drop_before(self._progress.replay)
+        self._broken = False
+
+    def replay(self) -> Iterator[Journaled]:
+        """Every batch from `progress.replay` on; fills in the tables and runs that state.db lacks."""
+        for record in self.journal.replay(self._progress.replay):
+            try:
+                if record.kind == RecordKind.DICTIONARY:
+                    table = table_from_rows(json.loads(record.payload))
+                    self._learn(dictionary_hash(table), table)
+                elif record.kind == RecordKind.BATCH:
+                    batch = batches.decode(record.payload)
+                    self._advance(batch)
+                    yield Journaled(record.position, record.end, batch)
+                else:
+                    log.error("journal: record of unknown kind %d passed over", record.kind)
+            except (Reject, ValueError) as error:
+                log.error("journal: record at %d passed over: %s", record.position, error)
+
+    def keep(self, position: int, columns: Columns) -> None:
+        """Hold columns of the batch at `position` until `seal_blocks`; gives new series their ids."""
+        for series in columns.series:
+            if series not in self._ids:
+                number = len(self._ids) + 1
+                self._ids[series] = self._fresh_ids[series] = number
+        self._unsealed.append(Unsealed(position, columns))
+
+    def seal_blocks(self, end: int) -> None:
+        """Write everything kept, which is all before the journal position `end`, to the day files.
+
+        The position reaches state.db with the next transaction; until then a replay writes nothing twice.
+        """
+        if self._fresh_ids:
+            raise Fatal("blocks were to be sealed before their series' ids were durable")
+        if self._unsealed:
+            self._blocks.write(self._unsealed, end)
+            self._unsealed = []
+        self._progress = replace(self._progress, blocks=end)
+
+    def query(
+        self, names: Collection[str], from_ms: int, to_ms: int, *, newest_first: bool = False
+    ) -> Iterator[Column]:
+        """Samples with from_ms <= t < to_ms, a Column per day and series; not yet sealed ones included."""
+        return query(self._blocks, self._unsealed, names, from_ms, to_ms, newest_first=newest_first)
+
+    def pending(self, *, live: bool, limit_bytes: int) -> Sequence[Envelope]:
+        """The oldest waiting envelopes, live or not, of together at most `limit_bytes` (at least one)."""
+        taken: list[Envelope] = []
+        size_bytes = 0
+        for item in self.state.queued(0, limit_bytes // 64 + 1, live=live):
+            size_bytes += len(item.envelope.body)
+            if taken and size_bytes > limit_bytes:
+                break
+            taken.append(item.envelope)
+        return taken
+
+    def queued(self, after_row: int, limit: int) -> list[Queued]:
+        """Waiting envelopes sealed after the one in `after_row`, oldest first."""
+        return self.state.queued(after_row, limit)
+
+    # For Tx.
+
+    def _advance(self, batch: Batch) -> None:
+        key = (batch.bridge, batch.run_id)
+        up_to = max(self._runs.get(key, 0), batch.seq)
+        self._runs[key] = self._fresh_runs[key] = up_to
+
+    def _learn(self, key: bytes, table: tuple[Series, ...]) -> None:
+        if key not in self._tables:
+            self._tables[key] = self._fresh_tables[key] = table
+
+    def _next_id(self, stream: str) -> tuple[EnvelopeId, Previous | None]:
+        seq = self._seqs.get(stream, 0) + 1
+        previous = self._ends.get(stream) if seq == 1 else None
+        self._seqs[stream] = seq
+        self._ends[stream] = (self._epoch, seq)
+        return EnvelopeId(self._thing, stream, self._epoch, seq), previous
+
+    def _write_fresh(self) -> None:
+        state = self.state
+        state.put_runs(self._fresh_runs, self.journal.end)
+        state.put_series(self._fresh_ids.items())
+        for key, table in self._fresh_tables.items():
+            state.put_dictionary(key, table)
+        for stream in self._seqs:
+            state.put_stream_end(stream, *self._ends[stream])
+        state.put_progress(self._progress)
+
+
+class Tx:
+    """What one transaction does. The journal is synced before state.db commits."""
+
+    def __init__(self, store: Store, state: ExitStack) -> None:
+        self.wrote_state = False
+        self._store = store
+        self._stack = state
+
+    def append(self, batch: Batch, wire: bytes) -> Journaled | None:
+        """Journal a batch as it came; None when its key (bridge, run_id, seq) is held already."""
+        store = self._store
+        if batch.seq <= store._runs.get((batch.bridge, batch.run_id), 0):
+            return None
+        record = store.journal.append(RecordKind.BATCH, wire)
+        store._advance(batch)
+        return Journaled(record.position, record.end, batch)
+
+    def add_table(self, table: tuple[Series, ...]) -> None:
+        """Journal a series table, so that the batches behind it can be read with the journal alone."""
+        key = dictionary_hash(table)
+        if key not in self._store._tables:
+            self._store.journal.append(RecordKind.DICTIONARY, table_text(table).encode())
+            self._store._learn(key, table)
+
+    def enqueue(
+        self, stream: str, schema: int, seal: Seal, samples: int, *, live: bool, sealed_ms: int
+    ) -> Queued:
+        """Give an envelope its id, seal it, and put it into the outbox."""
+        self._state()
+        key, previous = self._store._next_id(stream)
+        envelope = Envelope(key, schema, seal(key, previous), samples, live)
+        row = self._store.state.insert(envelope, sealed_ms)
+        self._store._outbox_count += 1
+        self._store._outbox_bytes += len(envelope.body)
+        return Queued(row, sealed_ms, envelope)
+
+    def acknowledge(self, ack: Ack) -> int:
+        """Delete what the cloud holds; returns how many envelopes."""
+        self._state()
+        count, size_bytes = self._store.state.delete_acknowledged(ack)
+        self._store._outbox_count -= count
+        self._store._outbox_bytes -= size_bytes
+        return count
+
+    def consumed(self, *, packed: int, replay: int, window_length_ms: int) -> None:
+        """Everything before `packed` is in envelopes, and nothing before `replay` is needed again."""
+        self._state()
+        self._store._progress = replace(
+            self._store._progress, packed=packed, replay=replay, window_length_ms=window_length_ms
+        )
+
+    def windows_closed(self, closed: Mapping[tuple[str, int], int]) -> None:
+        """Until when (UTC ms) the windows of each (bridge, length_ms) are closed."""
+        self._state()
+        self._store.state.put_windows_closed(closed)
+
+    def _state(self) -> None:
+        if not self.wrote_state:
+            self._stack.enter_context(self._store.state.transaction())
+            self.wrote_state = True

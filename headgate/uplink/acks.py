@@ -1,0 +1,80 @@
+"""Acknowledgements as they come down: the cloud says what it holds durably."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from headgate.errors import Reject
+from headgate.model import Ack, EnvelopeId
+
+VERSION = 1
+MAX_RANGES = 32
+STREAMS = ("live", "backlog", "alarms", "reports")
+MAX_EPOCHS = 64
+
+_EPOCH = re.compile(r"[0-9a-f]{16}")
+
+
+def parse_ack(payload: bytes) -> Ack:
+    """The acknowledgement in a message (docs/wire.md). Raises Reject that says what is wrong with it."""
+    try:
+        found = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        raise Reject(f"acknowledgement is no JSON: {error}") from error
+    match found:
+        case {"v": int(version)} if version != VERSION:
+            raise Reject(
+                f"acknowledgement of version {version}; this hub reads {VERSION}: update headgate.Hub"
+            )
+        case {"v": int(), "stream": str(stream), "epoch": str(epoch), "up_to": int(up_to)}:
+            received = found.get("received", [])
+        case _:
+            raise Reject(f"not an acknowledgement: {payload[:120]!r}")
+    if stream not in STREAMS or not _EPOCH.fullmatch(epoch) or isinstance(up_to, bool) or up_to < 0:
+        raise Reject(f"acknowledgement with a wrong stream, epoch or up_to: {payload[:120]!r}")
+    return Ack(stream, int(epoch, 16), up_to, _ranges(received))
+
+
+class AckBook:
+    """The furthest acknowledgement per stream and epoch: reordered and repeated ones change nothing."""
+
+    def __init__(self) -> None:
+        self._acks: dict[tuple[str, int], Ack] = {}
+
+    def note(self, ack: Ack) -> None:
+        """Take in an acknowledgement unless one that reaches further is known."""
+        key = (ack.stream, ack.epoch)
+        known = self._acks.pop(key, None)
+        self._acks[key] = ack if known is None or _reach(ack) >= _reach(known) else known
+        if len(self._acks) > MAX_EPOCHS:
+            self._acks.pop(next(iter(self._acks)))
+
+    def covers(self, key: EnvelopeId) -> bool:
+        """Whether the cloud is known to hold that envelope."""
+        ack = self._acks.get((key.stream, key.epoch))
+        return ack is not None and covers(ack, key)
+
+
+def covers(ack: Ack, key: EnvelopeId) -> bool:
+    """Whether one acknowledgement names that envelope."""
+    if (ack.stream, ack.epoch) != (key.stream, key.epoch):
+        return False
+    return key.seq <= ack.up_to or any(first <= key.seq <= last for first, last in ack.received)
+
+
+def _reach(ack: Ack) -> tuple[int, int]:
+    return ack.up_to, sum(last - first + 1 for first, last in ack.received)
+
+
+def _ranges(received: object) -> tuple[tuple[int, int], ...]:
+    if not isinstance(received, list) or len(received) > MAX_RANGES:
+        raise Reject(f"acknowledgement: received is no list of at most {MAX_RANGES} ranges")
+    ranges = []
+    for item in received:
+        match item:
+            case [int(first), int(last)] if 0 < first <= last < 1 << 63:
+                ranges.append((first, last))
+            case _:
+                raise Reject(f"acknowledgement: {item!r} is no range [first, last]")
+    return tuple(ranges)

@@ -1,0 +1,137 @@
+"""The pure middle of ingest: what a queued message is, and what an acknowledgement says."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from headgate_cloud import decoder
+from headgate_cloud.decoder import Header, Undecodable
+
+# AWS IoT Core quota "Message size" (facts: AWS general reference, IoT Core endpoints and quotas).
+MAX_BODY_BYTES: Final = 128 * 1024
+MAX_RANGES: Final = 32  # docs/wire.md, acknowledgement
+# Bounds a batch's reading where much is stored beyond a gap; what is not read is acknowledged once it fills.
+MAX_READ: Final = 4096
+CODECS: Final = ("json",)
+_THING: Final = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT CreateThing, thingName
+_RULE_FIELDS: Final = ("body", "thing", "stream", "codec", "received_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Bytes that will never be an accepted envelope, kept as they came, with the reason."""
+
+    topic: str
+    body: bytes
+    why: str
+    received_ms: int
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.body).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An envelope whose key could be read. With a `flaw` its payload could not: it is kept, marked, and
+    acknowledged all the same, because a gateway would otherwise send it again for ever."""
+
+    thing: str
+    codec: str
+    body: bytes
+    digest: str
+    received_ms: int
+    header: Header
+    flaw: str | None = None
+
+    @property
+    def stream_key(self) -> str:
+        return f"{self.thing}/{self.header.stream}/{self.header.epoch}"
+
+    @property
+    def topic(self) -> str:
+        return f"hg/v1/{self.thing}/up/{self.header.stream}/{self.codec}"
+
+    def rejected(self, why: str) -> Rejection:
+        return Rejection(self.topic, self.body, why, self.received_ms)
+
+
+def read(message: str, now_ms: int) -> Arrival | Rejection:
+    """One queued message: the object that the rule's SQL selects, as JSON."""
+    try:
+        found = json.loads(message)
+        body = base64.b64decode(found["body"], validate=True)
+        thing, stream, codec = (str(found[name]) for name in ("thing", "stream", "codec"))
+        received_ms = int(found["received_ms"])
+    except (ValueError, KeyError, TypeError) as error:
+        fault = f"not what the rule selects ({', '.join(_RULE_FIELDS)}): {type(error).__name__} {error}"
+        return Rejection("", message.encode("utf-8", "replace")[:MAX_BODY_BYTES], fault, now_ms)
+    topic = f"hg/v1/{thing}/up/{stream}/{codec}"
+    why = _refuse_topic(thing, codec) or _refuse_size(body)
+    if why is not None:
+        return Rejection(topic, body[:MAX_BODY_BYTES], why, received_ms)
+    try:
+        head = decoder.header(body)
+    except Undecodable as error:
+        return Rejection(topic, body, f"undecodable: {error}", received_ms)
+    if head.stream != stream:
+        return Rejection(
+            topic, body, f"the header's stream is {head.stream}, the topic's {stream}", received_ms
+        )
+    flaw = None
+    try:
+        decoder.decode(body)
+    except Undecodable as error:
+        flaw = f"undecodable: {error}"
+    return Arrival(thing, codec, body, hashlib.sha256(body).hexdigest(), received_ms, head, flaw)
+
+
+def _refuse_topic(thing: str, codec: str) -> str | None:
+    if not _THING.fullmatch(thing):
+        return f"{thing[:140]!r} cannot be a thing's name ({_THING.pattern})"
+    return None if codec in CODECS else f"codec {codec[:64]!r} is none of {', '.join(CODECS)}"
+
+
+def _refuse_size(body: bytes) -> str | None:
+    return f"{len(body)} B is more than {MAX_BODY_BYTES}" if len(body) > MAX_BODY_BYTES else None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Everything up to `up_to` is stored, and the `received` ranges (both ends included) beyond it."""
+
+    up_to: int
+    received: tuple[tuple[int, int], ...] = ()
+
+
+def progress(up_to: int, seqs: Iterable[int]) -> Progress:
+    """What is stored, from a known `up_to` and the stored seqs above it, ascending.
+
+    Reads `seqs` no further than the 32 ranges that an acknowledgement can name, and at most MAX_READ.
+    """
+    ranges: list[tuple[int, int]] = []
+    for seq in itertools.islice(seqs, MAX_READ):
+        if seq <= up_to:
+            continue
+        if not ranges and seq == up_to + 1:
+            up_to = seq
+        elif ranges and seq == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        elif len(ranges) == MAX_RANGES:
+            break
+        else:
+            ranges.append((seq, seq))
+    return Progress(up_to, tuple(ranges))
+
+
+def acknowledgement(stream: str, epoch: str, reached: Progress) -> bytes:
+    """The payload of `hg/v1/{thing}/dn/ack`, schemas/ack.v1.json."""
+    ack = {"v": 1, "stream": stream, "epoch": epoch, "up_to": reached.up_to, "received": reached.received}
+    return json.dumps(ack, separators=(",", ":")).encode()

@@ -1,0 +1,49 @@
+"""The demo on both nuclei: the product against records that it did not write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway_sim.runs.rundir import MARK, marked_pids
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STEPS = [
+    "start",
+    "telemetry",
+    "windows",
+    "broker_reset",
+    "broker_silence",
+    "hub_killed",
+    "nucleus_restarted",
+]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("profile", ["classic", "lite"])
+def test_the_story_holds(profile: str) -> None:
+    run_id = f"test-{profile}-{os.getpid()}"
+    told = subprocess.run(
+        [sys.executable, "-m", "gateway_sim.demo", "--once", "--json", "--profile", profile],
+        cwd=REPOSITORY,
+        env={**os.environ, MARK: run_id},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout.count("\n") == 1, told.stdout + told.stderr
+    report = json.loads(told.stdout)
+    assert [step["name"] for step in report["steps"]] == STEPS, report["steps"]
+    assert all(step["ok"] for step in report["steps"]), report["steps"]
+    assert report["ok"] is True
+    assert report["profile"] == profile
+    assert report["samples"]["served"] == report["samples"]["arrived"] > 50_000
+    assert report["samples"]["lost"] == report["samples"]["doubled"] == 0
+    assert set(report["pss_mb"]) == {"headgate.Hub", "headgate.ModbusBridge"}
+    assert told.returncode == 0
+    assert marked_pids(run_id) == []

@@ -1,0 +1,65 @@
+"""The JSON Schemas, the golden examples and the decoder say the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from headgate_cloud.decoder import Undecodable, decode
+from headgate_cloud.intake import Progress, acknowledgement
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = [p for kind in ("ack", "envelope") for p in sorted((ROOT / "tests/golden" / kind).glob("*.json"))]
+
+
+def validator(name: str) -> Draft202012Validator:
+    schema = json.loads((ROOT / "schemas" / f"{name}.v1.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_golden_examples_are_valid(example: Path) -> None:
+    validator(example.parent.name).validate(json.loads(example.read_text()))
+    if example.parent.name == "envelope":
+        assert decode(example.read_bytes()).header.epoch == "8c0f3a5b77d01e42"
+
+
+def test_what_is_sent_is_a_valid_acknowledgement() -> None:
+    ack = json.loads(acknowledgement("live", "8c0f3a5b77d01e42", Progress(17, ((19, 21),))))
+    validator("ack").validate(ack)
+    assert ack == json.loads((ROOT / "tests" / "golden" / "ack" / "ranges.json").read_text())
+
+
+def broken(path: list[str | int], value: object) -> Any:
+    example = json.loads((ROOT / "tests" / "golden" / "envelope" / "samples.json").read_text())
+    at = example
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = value
+    return example
+
+
+@pytest.mark.parametrize(
+    "example",
+    [
+        broken(["v"], 2),
+        broken(["seq"], 2),
+        broken(["epoch"], "8c0f"),
+        broken(["more"], 1),
+        broken(["kind"], "windows"),
+        broken(["times", 0, 1], 1.5),
+        broken(["columns", "meter-a"], {}),
+        broken(["columns", "meter-a/voltage_l1", "v", 0], "NaN"),
+        broken(["columns", "meter-a/voltage_l1", "q"], [[1, 6]]),
+        broken(["columns", "meter-a/voltage_l1", "d"], -1),
+    ],
+)
+def test_schema_and_decoder_refuse_the_same(example: dict[str, object]) -> None:
+    assert not validator("envelope").is_valid(example)
+    with pytest.raises(Undecodable):
+        decode(json.dumps(example).encode())
