@@ -233,3 +233,23 @@ async def test_stopped_before_there_is_a_configuration(tmp_path: Path) -> None:
     stop.set()
     async with NoConfig() as bus:
         await bridge("modbus")(bus, SystemClock(), stop)
+
+
+async def test_announcements_that_repeat_themselves_cause_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with MemoryBus(config=config(tmp_path)) as bus:
+        seen: list[bytes] = []
+
+        async def on_hub(topic: str, payload: bytes) -> None:
+            seen.append(payload)
+
+        caplog.set_level("INFO")
+        accept(StateRoot(tmp_path), b"schema: 1\nmodbus: {devises: []}\n")
+        with bus.subscribe("hg/v1/local/hub", on_hub):
+            async with running(bus):
+                while len(seen) < 5:
+                    await HubDouble(bus).announce()
+    told = [record.message for record in caplog.records if "devises" in record.message]
+    assert len(told) == 1
+    assert "did you mean 'devices'?" in told[0]
