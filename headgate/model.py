@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, get_args
@@ -127,6 +127,29 @@ class Ack:
     epoch: int
     up_to: int
     received: Sequence[tuple[int, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRow:
+    """What a window amounts to for one series; `std` is the population's."""
+
+    count: int
+    min: float | int
+    max: float | int
+    mean: float
+    std: float
+    first: float | int
+    last: float | int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A closed window [start_ms, start_ms + length_ms) of one source; `clock` is its samples' worst."""
+
+    start_ms: int
+    length_ms: int
+    clock: ClockState
+    rows: Mapping[Series, WindowRow]
 
 
 def series_row(series: Series) -> list[str | int | None]:

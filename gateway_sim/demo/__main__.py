@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
+from gateway_sim.checker.tables import TablesError
 from gateway_sim.demo.report import Report, Samples, StepResult
 from gateway_sim.demo.screen import Screen
 from gateway_sim.demo.story import STEPS, StepFailed, Story, now_ms
 from gateway_sim.demo.watch import Watch
+from gateway_sim.devices.plantfile import PlantError
 from gateway_sim.runs.gateway import Plan, VirtualGateway
 from gateway_sim.runs.processes import NotStarted, Processes
 from gateway_sim.runs.rundir import RunDir, make_run
@@ -25,11 +27,13 @@ START = ("start", "Virtual gateway, plant and cloud come up")
 WINDOW_S = 5
 """Shorter than a site's usual window, so that a short story sees several."""
 INTERRUPTED = 130
+TOLD = (StepFailed, NotStarted, TablesError, PlantError)
+"""What ends a step in words; anything else is a fault of the demo itself."""
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the demo; 0 only if everything held, 130 when interrupted."""
-    options = _options()
+    options = _options(argv)
     try:
         build = [sys.executable, "-m", "devtools", "build"]
         built = subprocess.run(build, cwd=REPOSITORY, stdout=sys.stderr, check=False)
@@ -84,10 +88,10 @@ async def _result(name: str, telling: Coroutine[None, None, str]) -> StepResult:
     start = time.monotonic()
     try:
         ok, detail = True, await telling
-    except (StepFailed, NotStarted) as error:
+    except TOLD as error:
         ok, detail = False, str(error)
     except ExceptionGroup as group:
-        ours, others = group.split((StepFailed, NotStarted))
+        ours, others = group.split(TOLD)
         if ours is None or others is not None:
             raise
         ok, detail = False, "; ".join(map(str, ours.exceptions))
@@ -161,7 +165,7 @@ def _places(run: RunDir) -> list[tuple[str, str]]:
     ]
 
 
-def _options() -> argparse.Namespace:
+def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev demo", description="A virtual gateway in seconds, checked.")
     parser.add_argument(
         "--profile", choices=("classic", "lite"), default="classic", help="which nucleus to play"
@@ -171,8 +175,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--json", action="store_true", help="one JSON object on standard output, nothing else"
     )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,7 @@ Every claim is checked against what the devices say they served, never against w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -105,8 +106,11 @@ class Story:
         return f"all components restarted; {account.arrived:,} values, none lost or doubled"
 
     async def account(self) -> Samples:
-        """The whole run's sums, over everything served up to now."""
-        account = await self.watch.check(self.since_ms, now_ms())
+        """The whole run's sums, over everything served up to now; waits for what is on its way."""
+        until_ms = now_ms()
+        with contextlib.suppress(StepFailed):
+            await self._settle(until_ms)
+        account = await self.watch.check(self.since_ms, until_ms)
         return Samples(account.served, account.arrived, account.lost, account.doubled)
 
     async def _cut(self, how: str) -> str:
@@ -124,9 +128,9 @@ class Story:
         behind_s = (now_ms() - cut_at_ms) / 1000
         return f"{OUTAGE_S:g} s without the broker, all there {behind_s:.0f} s after; none lost, none doubled"
 
-    async def _settle(self) -> Account:
-        """Wait until all that was served before this call has arrived; what is lost or wrong fails."""
-        until_ms = now_ms()
+    async def _settle(self, until_ms: int | None = None) -> Account:
+        """Wait until all that was served until then (now) has arrived; what is lost or wrong fails."""
+        until_ms = until_ms or now_ms()
         end = time.monotonic() + SETTLE_S
         while True:
             account = await self.watch.check(self.since_ms, until_ms)

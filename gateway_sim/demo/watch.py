@@ -32,13 +32,18 @@ class Watch:
     """Looks at a running gateway's records; one checker for the whole story, so each look is cheap."""
 
     def __init__(self, gateway: VirtualGateway) -> None:
-        self._checker = Checker(
-            gateway.run.plant,
-            cloud_of(gateway.run.cloud / "cloud.json"),
-            thing=gateway.plan.thing,
-            window_s=gateway.plan.window_s,
-        )
+        self._gateway = gateway
+        self._opened: Checker | None = None
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def _checker(self) -> Checker:
+        """Opened at the first look: plant and cloud write what it needs when they are up."""
+        if self._opened is None:
+            run, plan = self._gateway.run, self._gateway.plan
+            where = cloud_of(run.cloud / "cloud.json")
+            self._opened = Checker(run.plant, where, thing=plan.thing, window_s=plan.window_s)
+        return self._opened
 
     async def check(self, since_ms: int, until_ms: int) -> Account:
         """Judge what was served in [since_ms, until_ms), UTC ms."""
@@ -65,13 +70,13 @@ class Watch:
         return Account(
             served=telemetry.served,
             arrived=telemetry.arrived,
-            lost=telemetry.lost,
+            lost=telemetry.lost + telemetry.unmatched,
             doubled=telemetry.doubled,
             wrong=telemetry.wrong + cloud.unreadable + cloud.rejected + len(telemetry.unknown),
             series=series,
             missing_series=telemetry.missing,
             windows=windows.arrived,
-            windows_lost=windows.lost,
+            windows_lost=windows.lost + windows.unjudged,
             windows_wrong=windows.wrong + windows.doubled,
             examples=[words for part in parts for found in part.values() for words in found],
         )

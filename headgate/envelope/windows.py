@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 from headgate.envelope.header import Part
 from headgate.envelope.numbers import plain
-from headgate.model import ClockState, Series
-from headgate.window.stats import Stats
-from headgate.window.tumbling import Window
+from headgate.model import ClockState, Series, Window, WindowRow
 
 _FRAME_BYTES = len('"windows":[]}')
 
@@ -60,7 +58,7 @@ def _rows(window: Window) -> list[tuple[str, str]]:
     return [(series.name, _row(series, stats)) for series, stats in ordered]
 
 
-def _row(series: Series, stats: Stats) -> str:
+def _row(series: Series, stats: WindowRow) -> str:
     d = "null" if series.decimals is None else str(series.decimals)
     return (
         f'"{series.name}":{{"u":{json.dumps(series.unit)},"d":{d},"r":{series.revision},"n":{stats.count},'

@@ -20,12 +20,12 @@ from headgate.roles import process
 from headgate.roles.hub_config import HubConfig, Site, SiteStore, fetch_site, parse_config, state_root_of
 from headgate.roles.hub_intake import Intake
 from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
+from headgate.sleeper import Sleeper
 from headgate.store.state import Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
 from headgate.uplink.pacing import UplinkTuning
 from headgate.uplink.sender import Uplink
-from headgate.waiting import event_or_time
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class _Hub:
         self._clock = clock
         self._tuning = tuning
         self._epoch = random_id()
-        root = StateRoot(state_root_of(config))
+        root = StateRoot.at(str(state_root_of(config)))
         self._root = root
         self._store = Store(root, thing, self._epoch)
         self._sites = SiteStore(root)
@@ -87,7 +87,9 @@ class _Hub:
         self._writer = Writer()
         self._intake: Intake
         self._uplink = Uplink(bus, clock, thing, self._read_rows, tuning=tuning.uplink)
-        self._announce_now = asyncio.Event()
+        self._urgent = False
+        self._committer = Sleeper(clock)
+        self._announcer = Sleeper(clock)
         self._complaints = LimitedLog(log)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -101,7 +103,7 @@ class _Hub:
                 count,
                 size_bytes,
             )
-            self._intake = Intake(self._bus, self._store.runs(), self._store.tables())
+            self._intake = Intake(self._bus, self._store.runs(), self._store.tables(), self._commit_soon)
             with self._bus.subscribe("hg/v1/local/batch/+", self._intake.on_batch):
                 await self._work(stop)
             await self._commit()
@@ -124,7 +126,7 @@ class _Hub:
             await stop.wait()
             for task in tasks:
                 task.cancel()
-            self._intake.urgent.set()  # the commit under way is never cut: what it took would be missing
+            self._commit_soon()  # the commit under way is never cut: what it took would be missing
 
     # Batches to envelopes.
 
@@ -132,11 +134,17 @@ class _Hub:
         sealed_ms = self._clock.boot_ms()
         while not stop.is_set():
             due_ms = self._clock.boot_ms() + self._tuning.commit_ms
-            await event_or_time(self._intake.urgent, self._clock, due_ms)
+            if not self._urgent and not stop.is_set():
+                await self._committer.until(due_ms)
+            self._urgent = False
             await self._commit()
             if self._clock.boot_ms() - sealed_ms >= self._tuning.seal_ms:
                 sealed_ms = self._clock.boot_ms()
                 await self._seal()
+
+    def _commit_soon(self) -> None:
+        self._urgent = True
+        self._committer.wake()
 
     async def _commit(self) -> None:
         arrived = self._intake.take()
@@ -212,22 +220,19 @@ class _Hub:
             log.info("site document %s accepted from %s", site.sha256, source)
         self._site = site
         await self._writer.call(self._pipeline.set_length, site.window_length_ms)
-        self._announce_now.set()
+        self._announcer.wake()
 
     # Words to others.
 
     async def _announce_regularly(self) -> None:
         while True:
-            self._announce_now.clear()
             config = self._site.sha256 if self._site else None
             payload = json.dumps({"epoch": f"{self._epoch:016x}", "config": config}).encode()
             try:
                 await self._bus.publish("hg/v1/local/hub", payload)
             except (Retry, Reject) as error:
                 self._complaints.warning("announce", "announcement to bridges: %s", error)
-            await event_or_time(
-                self._announce_now, self._clock, self._clock.boot_ms() + self._tuning.announce_ms
-            )
+            await self._announcer.until(self._clock.boot_ms() + self._tuning.announce_ms)
 
     async def _report_regularly(self) -> None:
         while True:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.config.accepted import read_accepted, store_accepted
 from headgate.config.reader import Problems, Section
 from headgate.config.site import load_document, parse_sections
-from headgate.config.stateroot import StateRoot, write_atomically
+from headgate.config.stateroot import StateRoot
 from headgate.errors import Reject, Retry
+from headgate.modbus import config as modbus
 
 log = logging.getLogger(__name__)
 
@@ -95,36 +96,28 @@ class SiteStore:
         self._root = root
 
     def current(self) -> Site | None:
-        """The document in force; None where there is none that can be read (which is logged)."""
+        """The document in force; None where there is none that can be used (which is logged)."""
         try:
-            digest = self._root.current.read_text().strip()
-            return parse_site(self._read(digest), str(self._root.config / digest))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, Reject) as error:
+            accepted = read_accepted(self._root)
+            if accepted is not None:
+                return parse_site(accepted.text, str(self._root.config / accepted.digest))
+        except Reject as error:
             log.error("accepted site document cannot be used: %s", error)
-            return None
+        return None
 
     def held(self, sha256: str) -> bytes | None:
         """A document by its digest, where it was accepted before."""
         try:
-            return self._read(sha256)
-        except (OSError, Reject):
+            data = (self._root.config / sha256).read_bytes()
+        except OSError:
             return None
+        return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
     def accept(self, data: bytes, source: str) -> Site:
         """Validate, store and put in force. Raises Reject, which leaves everything as it was."""
         site = parse_site(data, source)
-        if self.held(site.sha256) is None:
-            write_atomically(self._root.config / site.sha256, data)
-        write_atomically(self._root.current, f"{site.sha256}\n".encode())
+        store_accepted(self._root, data)
         return site
-
-    def _read(self, digest: str) -> bytes:
-        data = (self._root.config / Path(digest).name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise Reject(f"{self._root.config / digest} does not have the content that it is named by")
-        return data
 
 
 async def fetch_site(ref: SiteRef) -> bytes:
@@ -161,11 +154,7 @@ def _windows(section: Section) -> int:
     return round(length_s * 1000)
 
 
-def _modbus(section: Section) -> None:
-    section.items()
-
-
-OWNERS = {"windows": _windows, "modbus": _modbus}
+OWNERS = {"windows": _windows, "modbus": modbus.parse}
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from headgate import batch as batches
 from headgate.bus.api import Bus
@@ -31,13 +31,19 @@ Run = tuple[str, int]
 
 
 class Intake:
-    """Batches from all bridges until the next commit. `urgent` is set when that should not wait."""
+    """Batches from all bridges until the next commit. `urgent` is called when that should not wait."""
 
-    def __init__(self, bus: Bus, runs: Mapping[Run, int], tables: Mapping[bytes, tuple[Series, ...]]) -> None:
-        self.urgent = asyncio.Event()
+    def __init__(
+        self,
+        bus: Bus,
+        runs: Mapping[Run, int],
+        tables: Mapping[bytes, tuple[Series, ...]],
+        urgent: Callable[[], None],
+    ) -> None:
         self.malformed = 0
         self.refused = 0
         self.duplicates = 0
+        self._urgent = urgent
         self._bus = bus
         self._durable = dict(runs)
         self._accepted = dict(runs)
@@ -68,7 +74,6 @@ class Intake:
         """What is to be made durable next."""
         arrived = Arrived(self._fresh_tables, self._pending)
         self._fresh_tables, self._pending, self._pending_bytes = [], [], 0
-        self.urgent.clear()
         return arrived
 
     def committed(self, arrived: Arrived) -> None:
@@ -116,7 +121,7 @@ class Intake:
         self._pending.append((batch, wire))
         self._pending_bytes += len(wire)
         if self._pending_bytes >= GROUP_BYTES:
-            self.urgent.set()
+            self._urgent()
 
     def _want(self, run: Run, key: bytes) -> None:
         bridge = run[0]
@@ -138,7 +143,7 @@ class Intake:
             if key not in self._tables:
                 self._tables[key] = table
                 self._fresh_tables.append(table)
-            self.urgent.set()
+            self._urgent()
         finally:
             self._fetching.discard(bridge)
             self._rewind.add(run)

@@ -19,10 +19,10 @@ from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
-from headgate.model import Ack, Batch, ClockState, Series
+from headgate.model import Ack, Batch, ClockState, Series, Window
 from headgate.store.state import Queued
 from headgate.store.store import Journaled, Store
-from headgate.window.tumbling import Tumbling, Window
+from headgate.window.tumbling import Tumbling
 
 log = logging.getLogger(__name__)
 

@@ -160,10 +160,11 @@ class Journal:
         path = self._path(number)
         data = path.read_bytes()
         self._fd = os.open(path, os.O_RDWR)
-        if not data[: _HEADER.size].strip(b"\0") or len(data) < _HEADER.size:  # cut while it was being made
+        header = _HEADER.pack(MAGIC, VERSION, number)
+        if data[: _HEADER.size] != header and not data[_HEADER.size :].strip(b"\0"):  # cut while it was made
             preallocate(self._fd, self._segment_bytes)
-            write_at(self._fd, _HEADER.pack(MAGIC, VERSION, number), 0)
-            sync_data(self._fd)
+            write_at(self._fd, header, 0)
+            os.fsync(self._fd)
             sync_directory(self._folder)
             self._capacity = self._segment_bytes
             return

@@ -1,9 +1,9 @@
 """The bytes of one block: columns over one shared time column, exact for every kind.
 
 `u8 version`, then zlib of: `u32 samples per column`, the times as a column, and per series its values as a
-column and its quality (u8 0: all good; 1: a byte per sample). A column is a tag, a presence bitmap when the tag
-has 0x80, and the values: `q` i64 differences from the value before (modulo 2^64), `Q` u64, `d` f64, `?` bools
-(u8), `t` texts (u32 length + UTF-8).
+column and its quality (u8 0: all good; 1: a byte per sample). A column is a tag, a presence bitmap when the
+tag has 0x80, and the values: `q` i64 differences from the value before (modulo 2^64), `Q` u64, `d` f64,
+`?` bools (u8), `t` texts (u32 length + UTF-8).
 """
 
 from __future__ import annotations

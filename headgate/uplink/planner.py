@@ -36,7 +36,7 @@ class _Sent:
 
 
 class Planner:
-    """The state of one uplink. Call `next`, publish what it returns, then call `done`, `failed` or `refused`."""
+    """The state of one uplink. Publish what `next` returns, then call `done`, `failed` or `refused`."""
 
     def __init__(self, tuning: UplinkTuning | None = None) -> None:
         self.tuning = tuning or UplinkTuning()

@@ -12,13 +12,15 @@ from headgate.envelope import header
 from headgate.errors import Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack
+from headgate.sleeper import Sleeper
 from headgate.store.state import Queued
 from headgate.uplink.acks import parse_ack
 from headgate.uplink.pacing import UplinkTuning
 from headgate.uplink.planner import Planner
-from headgate.waiting import event_or_time
 
 log = logging.getLogger(__name__)
+
+IDLE_MS = 3_600_000
 
 ReadRows = Callable[[int, int], Awaitable[list[Queued]]]
 """Reads at most so many (second) waiting envelopes behind a row (first) of the outbox, oldest first."""
@@ -35,7 +37,8 @@ class Uplink:
         self._clock = clock
         self._thing = thing
         self._read = read
-        self._changed = asyncio.Event()
+        self._changed = False
+        self._sleeper = Sleeper(clock)
         self._acks: dict[tuple[str, int], Ack] = {}
         self._complaints = LimitedLog(log)
 
@@ -43,10 +46,10 @@ class Uplink:
         """Tell of envelopes that were just committed."""
         if sealed:
             self.planner.offer(sealed)
-            self._changed.set()
+            self._wake()
 
     def take_acks(self) -> list[Ack]:
-        """The acknowledgements since the last call, the furthest of each epoch, for the store to delete by."""
+        """The acknowledgements since the last call, the furthest of each epoch, for the store to act on."""
         acks = list(self._acks.values())
         self._acks.clear()
         return acks
@@ -57,12 +60,12 @@ class Uplink:
         with self._bus.subscribe_cloud(topic, self._on_ack):
             async with asyncio.TaskGroup() as publishes:
                 while True:
-                    self._changed.clear()
+                    self._changed = False
                     await self._read_backlog()
                     self._publish_due(publishes)
-                    if self.planner.wants_rows_after() is None:
-                        wake_ms = self.planner.wake_ms(self._clock.boot_ms())
-                        await event_or_time(self._changed, self._clock, wake_ms)
+                    if not self._changed and self.planner.wants_rows_after() is None:
+                        now_ms = self._clock.boot_ms()
+                        await self._sleeper.until(self.planner.wake_ms(now_ms) or now_ms + IDLE_MS)
 
     async def _read_backlog(self) -> None:
         after_row = self.planner.wants_rows_after()
@@ -89,7 +92,11 @@ class Uplink:
             self.planner.refused(item.row)
         else:
             self.planner.done(item.row)
-        self._changed.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed = True
+        self._sleeper.wake()
 
     async def _on_ack(self, topic: str, payload: bytes) -> None:
         try:
@@ -102,4 +109,4 @@ class Uplink:
         if known is None or (ack.up_to, len(ack.received)) >= (known.up_to, len(known.received)):
             self._acks[key] = ack
         if self.planner.acknowledge(ack, self._clock.boot_ms()):
-            self._changed.set()
+            self._wake()

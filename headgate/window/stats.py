@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from headgate.columns import Columns
-from headgate.model import Quality
+from headgate.model import Quality, WindowRow
 
 Number = float | int
 
@@ -36,6 +36,10 @@ class Stats:
     def std(self) -> float:
         """Of the population; 0.0 for a single sample."""
         return math.sqrt(self._m2 / self.count) if self.count else 0.0
+
+    def row(self) -> WindowRow:
+        """As it stands."""
+        return WindowRow(self.count, self.min, self.max, self.mean, self.std, self.first, self.last)
 
     def add(self, times_ms: Sequence[int], values: Sequence[Number]) -> None:
         """Take in one or more samples, in the order of acquisition; all finite."""

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from headgate.columns import Columns, picked
-from headgate.model import ClockState, Series
+from headgate.model import ClockState, Series, Window
 from headgate.window.stats import Stats, countable
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A closed window [start_ms, start_ms + length_ms) of one source; `clock` is its samples' worst."""
-
-    start_ms: int
-    length_ms: int
-    rows: Mapping[Series, Stats]
-    clock: ClockState
 
 
 @dataclass(slots=True)
@@ -47,7 +37,7 @@ class Tumbling:
         return min((window.position for window in self._open.values()), default=None)
 
     def add(self, groups: Iterable[Columns], position: int, clock: ClockState) -> int:
-        """Take in what a batch brought, then close what its newest sample allows; returns the late samples."""
+        """Take in what a batch brought, then close what its newest sample allows; returns the late ones."""
         late = 0
         newest_ms: int | None = None
         for columns in groups:
@@ -101,4 +91,5 @@ class Tumbling:
         for start_ms in sorted(start for start in self._open if start < until_ms):
             window = self._open.pop(start_ms)
             if window.rows:
-                self._closed.append(Window(start_ms, self.length_ms, window.rows, window.clock))
+                rows = {series: stats.row() for series, stats in window.rows.items()}
+                self._closed.append(Window(start_ms, self.length_ms, window.clock, rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -132,6 +133,13 @@ class Wire:
             if not data:
                 raise Ended
             self._buffer.add_data(data)
+
+    def finish(self) -> None:
+        """Say no more, and read what there is until the nucleus closes too."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            while self._socket.recv(65536):
+                pass
 
     def ends_with_protocol_errors_at_most(self) -> bool:
         """Whether the connection ends now, with nothing said but protocol errors."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ import yaml
 
 from headgate.errors import Reject
 from headgate.modbus.config import parse_mapping
+from headgate.roles import hub_config
 from headgate.roles.bridge import parse_component
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,7 +61,7 @@ def bridge(values: Mapping[str, Any]) -> object:
 
 
 def hub(values: Mapping[str, Any]) -> object:
-    return pytest.importorskip("headgate.roles.hub_config").parse_config(values)
+    return hub_config.parse_config(values)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -83,10 +83,8 @@ def test_every_key_of_the_site_reference_is_documented_and_accepted() -> None:
 
 
 def test_every_section_of_the_site_document_is_documented_and_accepted() -> None:
-    pytest.importorskip("headgate.roles.hub_config")
-    module = importlib.import_module("headgate.roles.hub_config")
     documented = keys(section(page("headgate.Hub"), "Site document", "###"))
-    assert {key.partition(".")[0] for key in documented} == {"schema", *module.OWNERS}
+    assert {key.partition(".")[0] for key in documented} == {"schema", *hub_config.OWNERS}
 
 
 def modbus_document(place: str) -> dict[str, Any]:
@@ -154,10 +152,13 @@ def test_the_permissions_are_the_recipe_s(component: str) -> None:
     assert told == granted
 
 
-def test_defaults_told_for_a_bridge_are_those_of_the_code() -> None:
-    told = dict(
-        re.findall(
-            r"(?m)^\| `(\w+)` \| `([^`]+)` \|", section(page("headgate.ModbusBridge"), "Configuration")
-        )
-    )
-    assert told["stateRoot"] == str(parse_component({}, "test").root.path)
+@pytest.mark.parametrize(
+    ("component", "root"),
+    [
+        ("headgate.ModbusBridge", parse_component({}, "test").root.path),
+        ("headgate.Hub", hub_config.parse_config({}).state_root),
+    ],
+)
+def test_the_default_state_root_is_the_one_that_is_told(component: str, root: Path) -> None:
+    told = dict(re.findall(r"(?m)^\| `(\w+)` \| `([^`]+)` \|", section(page(component), "Configuration")))
+    assert told["stateRoot"] == str(root)

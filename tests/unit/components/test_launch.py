@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.support.components import load_component_file
+from tests.support.components import ROOT, load_component_file
 
 launch = load_component_file("launch.py")
 
@@ -80,3 +82,12 @@ def test_a_wrong_call_is_refused(
         launch.launch("headgate.Hub", "headgate.roles.hub")
     assert stopped.value.code == launch.EX_CONFIG
     assert "headgate.Hub: expected one argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "main", sorted((ROOT / "components").glob("*/main.py")), ids=lambda main: main.parent.name
+)
+def test_what_a_component_launches_is_there_and_is_its_own(main: Path) -> None:
+    (called,) = re.findall(r'(?m)^launch\("([^"]+)", "([^"]+)"', main.read_text("utf-8"))
+    assert called[0] == main.parent.name
+    assert importlib.util.find_spec(called[1]) is not None

@@ -1,0 +1,124 @@
+"""A decoder of envelopes written from docs/wire.md alone, so that tests can disagree with the packer."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ReadSample:
+    """One sample as the cloud would have it; NaN is the text "NaN", so that samples compare."""
+
+    series: str
+    unit: str
+    kind: str
+    revision: int
+    t_ms: int
+    value: float | int | str | bool | None
+    quality: int
+
+
+@dataclass(frozen=True)
+class ReadWindow:
+    """One row of one window."""
+
+    series: str
+    start_ms: int
+    length_ms: int
+    n: int
+    min: float
+    max: float
+    mean: float
+    std: float
+    first: float
+    last: float
+
+
+def load(body: bytes) -> dict[str, Any]:
+    """The JSON of an envelope; a key that stands twice, or NaN outside a string, is an error."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        assert len(found) == len(pairs), f"a key stands twice: {[key for key, _ in pairs]}"
+        return found
+
+    def refuse(text: str) -> float:
+        raise AssertionError(f"{text} is no JSON")
+
+    found: dict[str, Any] = json.loads(body, object_pairs_hook=unique, parse_constant=refuse)
+    return found
+
+
+def samples(body: bytes) -> list[ReadSample]:
+    """The samples of an envelope, column by column; [] for one of another kind."""
+    whole = load(body)
+    if whole["kind"] != "samples":
+        return []
+    found: list[ReadSample] = []
+    for name, column in whole["columns"].items():
+        times = list(_sums(whole["times"][column["t"]]))
+        values = list(_values(column))
+        quality = [code for count, code in column.get("q", [[len(times), 0]]) for _ in range(count)]
+        assert len(times) == len(values) == len(quality)
+        rest = (column["u"], column["k"], column["r"])
+        found += [ReadSample(name, *rest, *row) for row in zip(times, values, quality, strict=True)]
+        present = [(t, i) for i, t in enumerate(times) if values[i] is not None]
+        if present:
+            newest = values[max(present)[1]]
+            assert comparable(_plain(column["last"], column["k"])) == comparable(newest)
+        else:
+            assert "last" not in column
+    return found
+
+
+def windows(body: bytes) -> list[ReadWindow]:
+    """The rows of an envelope's windows; [] for one of another kind."""
+    whole = load(body)
+    if whole["kind"] != "windows":
+        return []
+    return [
+        ReadWindow(
+            name,
+            window["start"],
+            window["length_ms"],
+            *(row[key] for key in ("n", "min", "max", "mean", "std", "first", "last")),
+        )
+        for window in whole["windows"]
+        for name, row in window["rows"].items()
+    ]
+
+
+def comparable(value: float | int | str | bool | None) -> float | int | str | bool | None:
+    """The value, or "NaN" for a NaN."""
+    return "NaN" if isinstance(value, float) and math.isnan(value) else value
+
+
+def _sums(steps: list[int]) -> Iterator[int]:
+    total = 0
+    for step in steps:
+        total += step
+        yield total
+
+
+def _values(column: dict[str, Any]) -> Iterator[float | int | str | bool | None]:
+    kind, decimals = column["k"], column["d"]
+    if kind in ("i64", "u64") or (kind == "f64" and decimals is not None):
+        total = 0
+        for step in column["v"]:
+            total += step or 0
+            value = total / 10**decimals if kind == "f64" else total
+            yield None if step is None else value
+    else:
+        yield from (comparable(_plain(value, kind)) for value in column["v"])
+
+
+def _plain(value: Any, kind: str) -> float | int | str | bool | None:
+    if value is None:
+        return None
+    if kind == "f64":
+        return float(value)
+    return bool(value) if kind == "bool" else value  # type: ignore[no-any-return]  # JSON as it is
