@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from headgate.config.stateroot import StateRoot
+from headgate.config.stateroot import StateRoot, write_atomically
 from headgate.errors import Reject
 
 
@@ -36,4 +36,12 @@ def read_accepted(root: StateRoot) -> Accepted | None:
         ) from error
     if hashlib.sha256(text).hexdigest() != digest:
         raise Reject(f"{root.config / digest}: its content is not what its name says; restart the hub")
+    return Accepted(digest, text)
+
+
+def store_accepted(root: StateRoot, text: bytes) -> Accepted:
+    """Make a document that was checked the one in force, durably. Raises OSError."""
+    digest = hashlib.sha256(text).hexdigest()
+    write_atomically(root.config / digest, text)
+    write_atomically(root.current, digest.encode() + b"\n")
     return Accepted(digest, text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,8 @@ from headgate.bridge.handover import Options
 from headgate.bridge.spill import read_spill
 from headgate.bus.memory import MemoryBus
 from headgate.clock import SystemClock
-from headgate.config.stateroot import StateRoot, write_atomically
+from headgate.config.accepted import store_accepted
+from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
 from headgate.roles.bridge import bridge
 from tests.support.hub_double import HubDouble
@@ -44,10 +44,7 @@ def site(port: int, *names: str, tag_type: str = "uint16") -> bytes:
 def accept(root: StateRoot, text: bytes) -> str:
     """What the hub does with a document it takes; here also with one that it would refuse."""
     root.create()
-    digest = hashlib.sha256(text).hexdigest()
-    write_atomically(root.config / digest, text)
-    write_atomically(root.current, digest.encode() + b"\n")
-    return digest
+    return store_accepted(root, text).digest
 
 
 @asynccontextmanager
