@@ -121,4 +121,4 @@ def _plain(value: Any, kind: str) -> float | int | str | bool | None:
         return None
     if kind == "f64":
         return float(value)
-    return bool(value) if kind == "bool" else value  # type: ignore[no-any-return]  # JSON as it is
+    return bool(value) if kind == "bool" else value
