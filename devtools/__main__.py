@@ -8,7 +8,7 @@ import importlib.util
 import sys
 
 COMMANDS = {
-    "demo": "gateway_sim.demo",
+    "demo": "gateway_sim.demo.__main__",
     "test": "devtools.test",
     "check": "devtools.check",
     "bench": "devtools.bench",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ from headgate_cloud.decoder import Header, Undecodable
 # AWS IoT Core quota "Message size" (facts: AWS general reference, IoT Core endpoints and quotas).
 MAX_BODY_BYTES: Final = 128 * 1024
 MAX_RANGES: Final = 32  # docs/wire.md, acknowledgement
+# Bounds a batch's reading where much is stored beyond a gap; what is not read is acknowledged once it fills.
+MAX_READ: Final = 4096
 CODECS: Final = ("json",)
 _THING: Final = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT CreateThing, thingName
 _RULE_FIELDS: Final = ("body", "thing", "stream", "codec", "received_ms")
@@ -111,10 +114,10 @@ class Progress:
 def progress(up_to: int, seqs: Iterable[int]) -> Progress:
     """What is stored, from a known `up_to` and the stored seqs above it, ascending.
 
-    Reads `seqs` no further than the 32 ranges that an acknowledgement can name.
+    Reads `seqs` no further than the 32 ranges that an acknowledgement can name, and at most MAX_READ.
     """
     ranges: list[tuple[int, int]] = []
-    for seq in seqs:
+    for seq in itertools.islice(seqs, MAX_READ):
         if seq <= up_to:
             continue
         if not ranges and seq == up_to + 1:

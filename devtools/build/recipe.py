@@ -35,7 +35,7 @@ NOT_PORTABLE = {
 VARIABLES = ("artifacts:path", "artifacts:decompressedPath", "work:path", "kernel:rootPath", "iot:thingName")
 """Recipe variables that both nuclei fill in."""
 
-REQUIREMENT = re.compile(r"(>=|<=|>|<|=)?\S+( (>=|<=|>|<|=)\S+)*")
+REQUIREMENT = re.compile(r"(>=|<=|>|<|=)?[{\d]\S*( (>=|<=|>|<|=)[{\d]\S*)*")
 """Version requirements that nucleus lite reads (modules/ggl-semver); it knows neither ~ nor ^."""
 
 _VARIABLE = re.compile(r"\{([a-zA-Z]+:[^{}]*)\}(.?)")

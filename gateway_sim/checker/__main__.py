@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gateway_sim.checker.checker import Checker
 from gateway_sim.checker.result import CloudResult, Result, TelemetryResult, WindowsResult
-from gateway_sim.checker.tables import TablesError
+from gateway_sim.checker.tables import Cloud, TablesError, cloud_of
 from gateway_sim.devices.plantfile import PlantError
 
 
@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Judge and print; the exit code says what came of it."""
     options = _parser().parse_args(arguments)
     try:
-        checker = Checker(options.plant, options.endpoint, thing=options.thing, window_s=options.window)
+        cloud = Cloud(options.endpoint) if options.endpoint else cloud_of(options.cloud)
+        checker = Checker(options.plant, cloud, thing=options.thing, window_s=options.window)
         checker.look()
         result = checker.result(options.since, options.until)
     except (PlantError, TablesError) as error:
@@ -35,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway_sim.checker", description=__doc__)
     parser.add_argument("--plant", type=Path, required=True, help="the directory that holds plant.json")
-    parser.add_argument("--endpoint", required=True, metavar="URL", help="where DynamoDB answers")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--cloud", type=Path, metavar="FILE", help="the simulated cloud's cloud.json")
+    where.add_argument("--endpoint", metavar="URL", help="where DynamoDB answers, tables named as in wire.md")
     parser.add_argument("--since", type=int, default=0, metavar="MS", help="UTC ms, inclusive (default: all)")
     parser.add_argument("--until", type=int, default=1 << 53, metavar="MS", help="UTC ms, exclusive")
     parser.add_argument("--thing", help="judge this gateway's envelopes only")

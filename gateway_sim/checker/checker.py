@@ -6,26 +6,26 @@ from pathlib import Path
 
 from gateway_sim.checker.result import Result
 from gateway_sim.checker.served import ServedRecords
-from gateway_sim.checker.tables import IngestTables
+from gateway_sim.checker.tables import Cloud, IngestTables
 from gateway_sim.checker.telemetry import Telemetry
 from gateway_sim.checker.windows import Windows
 from gateway_sim.devices import plantfile
 
 
 class Checker:
-    """Compares the records in `plant_directory` with the tables at `endpoint_url`.
+    """Compares the records in `plant_directory` with the tables of `cloud`.
 
     Raises PlantError when there is no plant.json; `look` raises TablesError when the tables cannot be read
     (what was read until then is kept: look again).
     """
 
     def __init__(
-        self, plant_directory: Path, endpoint_url: str, *, thing: str | None = None, window_s: int = 10
+        self, plant_directory: Path, cloud: Cloud, *, thing: str | None = None, window_s: int = 10
     ) -> None:
         self.plant = plantfile.read(plant_directory)
         self._window_ms = window_s * 1000
         self._records = ServedRecords(self.plant, plant_directory)
-        self._tables = IngestTables(endpoint_url, thing=thing)
+        self._tables = IngestTables(cloud, thing=thing)
         self._telemetry = Telemetry(self.plant)
         self._windows = Windows()
 
@@ -40,7 +40,8 @@ class Checker:
     def result(self, since_ms: int, until_ms: int) -> Result:
         """Judge the polls served in [since_ms, until_ms) and the windows that lie whole in it.
 
-        What is still on its way counts as lost: let `until_ms` lie far enough back, or look until it holds.
+        What is still on its way counts as lost (and is never wrong or doubled): let `until_ms` lie far
+        enough back, or look again until nothing is lost.
         """
         return Result(
             since_ms,

@@ -38,7 +38,8 @@ class TelemetryResult:
 
     served: values in the polls of the interval. arrived: those of them that arrived at least once, right
     or wrong. lost = served - arrived. doubled: arrivals beyond the first. wrong: value, unit, decimals,
-    quality or time differ, or nothing was served like it. missing: series of which nothing arrived.
+    quality or time differ, or nothing was served like it. unmatched: arrived without the counter that would
+    tell their poll (it may still come; their polls count as lost). missing: series of which nothing arrived.
     unknown: arrived series that no device has.
     """
 
@@ -47,6 +48,7 @@ class TelemetryResult:
     lost: int
     doubled: int
     wrong: int
+    unmatched: int
     missing: tuple[str, ...]
     unknown: tuple[str, ...]
     examples: dict[str, tuple[str, ...]]
@@ -54,23 +56,29 @@ class TelemetryResult:
 
     @property
     def ok(self) -> bool:
-        return self.served > 0 and not (self.lost or self.doubled or self.wrong or self.missing)
+        return self.served > 0 and not (
+            self.lost or self.doubled or self.wrong or self.unmatched or self.missing
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class WindowsResult:
-    """Numbers count rows (one series in one window): expected of the samples, arrived, and what is amiss."""
+    """Numbers count rows (one series in one window): expected of the samples, arrived, and what is amiss.
+
+    unjudged: rows that arrived for windows of which some sample has not arrived.
+    """
 
     expected: int
     arrived: int
     lost: int
     doubled: int
     wrong: int
+    unjudged: int
     examples: dict[str, tuple[str, ...]]
 
     @property
     def ok(self) -> bool:
-        return not (self.lost or self.doubled or self.wrong)
+        return not (self.lost or self.doubled or self.wrong or self.unjudged)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,23 +17,41 @@ from gateway_sim.checker.arrived import Arrived, DecodeError, decode
 from gateway_sim.checker.result import CloudResult, Faults
 
 ENVELOPES, REJECTED = "Envelopes", "Rejected"
-KEYS = "stream_key, seq"
+KEYS = "stream_key, seq, rejected"
 
 
 class TablesError(Exception):
     """The tables cannot be read; says which, where and why."""
 
 
-class IngestTables:
-    """Envelopes and Rejected behind a DynamoDB endpoint; `thing` limits it to one gateway."""
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where DynamoDB answers, and the tables' names by their names in docs/wire.md (the same if absent)."""
 
-    def __init__(self, endpoint_url: str, *, thing: str | None = None, region: str = "us-east-1") -> None:
-        self._endpoint_url, self._prefix = endpoint_url, f"{thing}/" if thing else ""
+    endpoint_url: str
+    region: str = "us-east-1"
+    tables: Mapping[str, str] = field(default_factory=dict)
+
+
+def cloud_of(path: Path) -> Cloud:
+    """From the `cloud.json` that the simulated cloud writes; raises TablesError."""
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+        return Cloud(body["aws_endpoint"], body["region"], dict(body["tables"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TablesError(f"{path} describes no simulated cloud ({error!r}); is it running?") from error
+
+
+class IngestTables:
+    """Envelopes and Rejected at `cloud`; `thing` limits the envelopes to one gateway's."""
+
+    def __init__(self, cloud: Cloud, *, thing: str | None = None) -> None:
+        self._cloud, self._prefix = cloud, f"{thing}/" if thing else ""
         # A stand-in takes any key; giving one keeps boto3 from looking for the user's own.
         self._db = boto3.client(
             "dynamodb",
-            endpoint_url=endpoint_url,
-            region_name=region,
+            endpoint_url=cloud.endpoint_url,
+            region_name=cloud.region,
             aws_access_key_id="simulator",
             aws_secret_access_key="simulator",
             config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=30),
@@ -44,6 +65,8 @@ class IngestTables:
         fresh: dict[str, list[int]] = {}
         for item in self._pages("scan", TableName=ENVELOPES, ProjectionExpression=KEYS):
             key, seq = item["stream_key"]["S"], int(item["seq"]["N"])
+            if "rejected" in item:  # a flawed body keeps the key until a sound one takes its place
+                continue
             if key.startswith(self._prefix) and seq not in self._seen.get(key, ()):
                 fresh.setdefault(key, []).append(seq)
         for key, seqs in fresh.items():
@@ -65,7 +88,7 @@ class IngestTables:
     def _take(self, key: str, item: dict[str, Any]) -> Iterator[Arrived]:
         seq = int(item["seq"]["N"])
         seen = self._seen.setdefault(key, set())
-        if seq in seen:
+        if seq in seen or "rejected" in item:
             return
         seen.add(seq)
         try:
@@ -101,11 +124,13 @@ class IngestTables:
         )
 
     def _pages(self, operation: str, **request: Any) -> Iterator[dict[str, Any]]:
+        name = self._cloud.tables.get(request["TableName"], request["TableName"])
+        request["TableName"] = name
         try:
             for page in self._db.get_paginator(operation).paginate(ConsistentRead=True, **request):
                 yield from page["Items"]
         except (BotoCoreError, ClientError) as error:
-            where = f"table {request['TableName']} at {self._endpoint_url}"
+            where = f"table {name} at {self._cloud.endpoint_url}"
             raise TablesError(f"cannot read {where}: {error}; is the simulated cloud running?") from error
 
 

@@ -107,12 +107,14 @@ class Telemetry:
             judge.lost.count,
             judge.doubled.count,
             judge.wrong.count,
+            judge.unmatched.count,
             tuple(judge.missing),
             tuple(sorted(self.unknown)),
             {
                 "lost": tuple(judge.lost.examples),
                 "doubled": tuple(judge.doubled.examples),
                 "wrong": tuple(judge.wrong.examples),
+                "unmatched": tuple(judge.unmatched.examples),
             },
             tuple(judge.lost_polls),
         )
@@ -137,7 +139,7 @@ class _Judge:
     def __init__(self, since_ms: int, until_ms: int) -> None:
         self.since_ms, self.until_ms = since_ms, until_ms
         self.served = 0
-        self.lost, self.doubled, self.wrong = Faults(), Faults(), Faults()
+        self.lost, self.doubled, self.wrong, self.unmatched = Faults(), Faults(), Faults(), Faults()
         self.missing: list[str] = []
         self.lost_polls: list[LostPoll] = []
 
@@ -162,10 +164,13 @@ class _Judge:
         if not self.since_ms - EARLY_MS <= t_ms < self.until_ms:
             return
         for index, raw in enumerate(row.raws):
-            if raw is not None:
-                told = f"polls {counts} are not in the record" if counts else "its counter did not arrive"
-                words = _words(check.group.tags[index], raw)
-                self.wrong.add(f"{check.names[index]} at {t_ms}: arrived {words}, but {told}")
+            if raw is None:
+                continue
+            arrived = f"{check.names[index]} at {t_ms}: arrived {_words(check.group.tags[index], raw)}"
+            if counts:
+                self.wrong.add(f"{arrived}, but polls {counts} are not in the record")
+            else:
+                self.unmatched.add(f"{arrived}, but its counter did not")
 
     def _poll(self, check: GroupCheck, poll: Poll, rows: list[tuple[int, Row]], seen: list[bool]) -> None:
         if len(rows) == 1 and rows[0][1].raws == poll.raws and not (rows[0][1].again or rows[0][1].flaws):

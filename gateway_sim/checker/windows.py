@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from gateway_sim.checker.arrived import WindowRow, double_of
 from gateway_sim.checker.result import Faults, WindowsResult
-from gateway_sim.checker.telemetry import GroupCheck, Telemetry
+from gateway_sim.checker.telemetry import EARLY_MS, LATE_MS, GroupCheck, Telemetry
 
 MEAN_RELATIVE = 1e-9
 """How far mean and std may be off, relative to their exact values."""
@@ -23,10 +23,19 @@ Expected = dict[str, WindowRow]
 
 @dataclass(frozen=True, slots=True)
 class _Samples:
-    """One group's matched samples: times in order and, parallel to them, the served raws of all its tags."""
+    """One group's matched samples: times in order and, parallel to them, the served raws of all its tags.
+
+    `absent`: when the polls were served of which nothing arrived, in order.
+    """
 
     times: list[int]
     raws: list[Sequence[int]]
+    absent: list[int]
+
+    def complete(self, start_ms: int, end_ms: int) -> bool:
+        """Whether everything arrived whose time may lie in [start_ms, end_ms)."""
+        first = bisect_left(self.absent, start_ms - LATE_MS)
+        return first == len(self.absent) or self.absent[first] >= end_ms + EARLY_MS
 
 
 class Windows:
@@ -49,10 +58,13 @@ class Windows:
         for start_ms in sorted(starts):
             if not since_ms <= start_ms <= until_ms - length_ms:
                 continue
-            expected: Expected = {}
+            arrived = self.rows.get((start_ms, length_ms), {})
             for check, matched in samples:
-                expected.update(_recompute(check, matched, start_ms, length_ms))
-            judge.window(expected, self.rows.get((start_ms, length_ms), {}), start_ms, telemetry)
+                rows = {name: arrived[name] for name in check.names if name in arrived}
+                if matched.complete(start_ms, start_ms + length_ms):
+                    judge.window(dict(_recompute(check, matched, start_ms, length_ms)), rows, start_ms)
+                else:
+                    judge.unjudged += len(rows)
         return judge.result()
 
 
@@ -68,7 +80,9 @@ def _samples(check: GroupCheck) -> _Samples:
         check.polls[count].raws  # type: ignore[misc]  # served raws are integers: no None, no text
         for _, count in joined
     ]
-    return _Samples([t_ms for t_ms, _ in joined], served)
+    arrived = {count for _, count in joined}
+    absent = sorted(poll.t_ms for count, poll in check.polls.items() if count not in arrived)
+    return _Samples([t_ms for t_ms, _ in joined], served, absent)
 
 
 def _recompute(
@@ -110,12 +124,10 @@ def of_doubles(bits: Sequence[int]) -> tuple[float, float, float, float, float, 
 
 class _Judge:
     def __init__(self) -> None:
-        self.expected = self.arrived = 0
+        self.expected = self.arrived = self.unjudged = 0
         self.lost, self.doubled, self.wrong = Faults(), Faults(), Faults()
 
-    def window(
-        self, expected: Expected, arrived: dict[str, list[WindowRow]], start_ms: int, telemetry: Telemetry
-    ) -> None:
+    def window(self, expected: Expected, arrived: dict[str, list[WindowRow]], start_ms: int) -> None:
         self.expected += len(expected)
         for name, want in expected.items():
             rows = arrived.get(name, [])
@@ -130,8 +142,7 @@ class _Judge:
                     self.wrong.add(f"{name} window {start_ms}: {fault}")
                     break
         for name in arrived.keys() - expected.keys():
-            if name in telemetry.places:
-                self.wrong.add(f"{name} window {start_ms}: arrived, but no sample lies in it")
+            self.wrong.add(f"{name} window {start_ms}: arrived, but no sample lies in it")
 
     def result(self) -> WindowsResult:
         return WindowsResult(
@@ -140,6 +151,7 @@ class _Judge:
             self.lost.count,
             self.doubled.count,
             self.wrong.count,
+            self.unjudged,
             {
                 "lost": tuple(self.lost.examples),
                 "doubled": tuple(self.doubled.examples),

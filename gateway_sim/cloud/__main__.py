@@ -37,6 +37,7 @@ async def until_stopped(options: Options) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    sys.stderr.write("simulated cloud: starting\n")
     async with asyncio.TaskGroup() as group:
         whole = group.create_task(run(options, stop), name="cloud")
         waiter = group.create_task(stop.wait(), name="stop")

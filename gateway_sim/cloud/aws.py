@@ -77,6 +77,9 @@ def main() -> None:
     )
     from werkzeug.serving import make_server
 
+    from gateway_sim.cloud import moto_scale
+
+    moto_scale.apply()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # else a line per request
     app = serialised(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)

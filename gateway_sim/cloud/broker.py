@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway_sim.cloud import child
-from gateway_sim.cloud.certificates import CLOUD_IDENTITY, Certificates
+from gateway_sim.cloud.certificates import CLOUD_IDENTITY, Certificates, client_context
 
 MAX_PAYLOAD_BYTES: Final = 128 * 1024  # AWS IoT Core quota, "Message size"
 START_TIMEOUT_S: Final = 10.0
@@ -75,7 +75,7 @@ async def running(directory: Path, certificates: Certificates) -> AsyncIterator[
         output = directory / "mosquitto.out"
         process = await child.start([program, "-c", str(config)], output=output)
         try:
-            if await _listens(process, port):
+            if await _listens(process, port, certificates):
                 yield Broker("127.0.0.1", port, process)
                 return
             # mosquitto cannot be given port 0, so another process may have taken the port that was free.
@@ -121,20 +121,22 @@ def _free_port() -> int:
         return port
 
 
-async def _listens(process: asyncio.subprocess.Process, port: int) -> bool:
-    """Wait until the port answers; False when mosquitto ended, or never came up."""
+async def _listens(process: asyncio.subprocess.Process, port: int, certificates: Certificates) -> bool:
+    """Wait for a TLS handshake under this run's CA, which no other process on the port could complete, and
+    which mosquitto, having listened, may yet fail to offer. False when it ended, or never came up."""
+    context = client_context(certificates.ca, certificates.cloud)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(START_TIMEOUT_S):
             while process.returncode is None:
                 try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
                 except OSError:  # mosquitto tells nobody that it listens, so it has to be tried
                     await asyncio.sleep(0.02)
                     continue
                 writer.close()
-                # Another process's listener would answer too; mosquitto's own end gives that away.
-                await asyncio.sleep(0.02)
-                return process.returncode is None
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+                return True
     return False
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from gateway_sim.cloud.child import NotStarted
+
 SOCKET: Final = "control.sock"
 TIMEOUT_S: Final = 5.0
+MAX_PATH_BYTES: Final = 107  # unix(7), sun_path without its closing zero
 
 Command = Callable[[], Mapping[str, object]]
 
@@ -22,7 +26,7 @@ class Refused(Exception):
 
 @contextlib.asynccontextmanager
 async def serving(directory: Path, commands: Mapping[str, Command]) -> AsyncIterator[None]:
-    """Serve `{"do": NAME}` for each command until the block is left."""
+    """Serve `{"do": NAME}` for each command until the block is left; raises child.NotStarted."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
@@ -32,6 +36,8 @@ async def serving(directory: Path, commands: Mapping[str, Command]) -> AsyncIter
                 await writer.drain()
 
     path = directory / SOCKET
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise NotStarted(f"{path} is too long for a Unix socket ({MAX_PATH_BYTES} B); use a shorter --dir")
     path.unlink(missing_ok=True)
     server = await asyncio.start_unix_server(converse, path)
     try:

@@ -73,16 +73,16 @@ class EventSource:
 
     def _collect(self) -> list[dict[str, Any]]:
         """Up to batch_size messages, waiting window_s for more once there is one."""
-        batch = self._receive(LONG_POLL_S)
+        batch = self._receive(LONG_POLL_S, self._function.batch_size)
         end = time.monotonic() + self._function.window_s
         while batch and len(batch) < self._function.batch_size and time.monotonic() < end:
-            batch += self._receive(1)  # SQS waits in whole seconds
+            batch += self._receive(1, self._function.batch_size - len(batch))  # SQS waits in whole seconds
         return batch
 
-    def _receive(self, wait_s: int) -> list[dict[str, Any]]:
+    def _receive(self, wait_s: int, limit: int) -> list[dict[str, Any]]:
         answer = self._sqs.receive_message(
             QueueUrl=self._queue_url,
-            MaxNumberOfMessages=min(MAX_MESSAGES, self._function.batch_size),
+            MaxNumberOfMessages=min(MAX_MESSAGES, limit),
             WaitTimeSeconds=wait_s,
             AttributeNames=["All"],
         )

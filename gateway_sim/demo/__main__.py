@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
+from gateway_sim.checker.tables import TablesError
 from gateway_sim.demo.report import Report, Samples, StepResult
 from gateway_sim.demo.screen import Screen
 from gateway_sim.demo.story import STEPS, StepFailed, Story, now_ms
 from gateway_sim.demo.watch import Watch
+from gateway_sim.devices.plantfile import PlantError
 from gateway_sim.runs.gateway import Plan, VirtualGateway
 from gateway_sim.runs.processes import NotStarted, Processes
 from gateway_sim.runs.rundir import RunDir, make_run
@@ -25,11 +27,13 @@ START = ("start", "Virtual gateway, plant and cloud come up")
 WINDOW_S = 5
 """Shorter than a site's usual window, so that a short story sees several."""
 INTERRUPTED = 130
+TOLD = (StepFailed, NotStarted, TablesError, PlantError)
+"""What ends a step in words; anything else is a fault of the demo itself."""
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the demo; 0 only if everything held, 130 when interrupted."""
-    options = _options()
+    options = _options(argv)
     try:
         build = [sys.executable, "-m", "devtools", "build"]
         built = subprocess.run(build, cwd=REPOSITORY, stdout=sys.stderr, check=False)
@@ -84,10 +88,10 @@ async def _result(name: str, telling: Coroutine[None, None, str]) -> StepResult:
     start = time.monotonic()
     try:
         ok, detail = True, await telling
-    except (StepFailed, NotStarted) as error:
+    except TOLD as error:
         ok, detail = False, str(error)
     except ExceptionGroup as group:
-        ours, others = group.split((StepFailed, NotStarted))
+        ours, others = group.split(TOLD)
         if ours is None or others is not None:
             raise
         ok, detail = False, "; ".join(map(str, ours.exceptions))
@@ -100,19 +104,24 @@ async def _start(gateway: VirtualGateway) -> str:
 
 
 async def _keep(gateway: VirtualGateway, screen: Screen) -> None:
-    run, cloud = gateway.run, gateway.cloud
-    keys = cloud["observer"]
-    screen.console.print(
-        f"\nStill running; Ctrl-C ends it. In another terminal:\n\n"
-        f"  tail -f {run.gateway}/logs/headgate.Hub.log\n"
-        f"  mosquitto_sub -h localhost -p {cloud['broker']['port']} --cafile {cloud['ca']}"
-        f" --cert {keys['cert']} --key {keys['key']} -v -t '#'\n"
-        f"  kill -9 {gateway.status()['components']['headgate.Hub']['pid']}     # the hub; the nucleus restarts it\n"
-        f"  AWS_ENDPOINT_URL={cloud['aws_endpoint']} aws dynamodb scan --table-name {cloud['tables']['Envelopes']}\n",
-        markup=False,
-        soft_wrap=True,
+    cloud, keys = gateway.cloud, gateway.cloud["observer"]
+    hub = gateway.status()["components"]["headgate.Hub"]["pid"]
+    broker = f"-h localhost -p {cloud['broker']['port']} --cafile {cloud['ca']}"
+    pokes = (
+        ("the hub's log", f"tail -f {gateway.run.gateway}/logs/headgate.Hub.log"),
+        ("every message", f"mosquitto_sub {broker} --cert {keys['cert']} --key {keys['key']} -v -t '#'"),
+        ("kill the hub", f"kill -9 {hub}"),
+        ("judge it again", f".venv/bin/python -m gateway_sim.checker {_checker_options(gateway)}"),
     )
+    screen.console.print("\nStill running; Ctrl-C ends it. In another terminal:\n")
+    for what, command in pokes:
+        screen.console.print(f"  # {what}\n  {command}", markup=False, highlight=False, soft_wrap=True)
     await asyncio.Event().wait()
+
+
+def _checker_options(gateway: VirtualGateway) -> str:
+    where = f"--plant {gateway.run.plant} --cloud {gateway.run.cloud / 'cloud.json'}"
+    return f"{where} --window {gateway.plan.window_s} --until $(($(date +%s%3N) - 15000))"
 
 
 async def _ask(gateway: VirtualGateway, screen: Screen, titles: list[tuple[str, str]]) -> None:
@@ -121,7 +130,9 @@ async def _ask(gateway: VirtualGateway, screen: Screen, titles: list[tuple[str, 
     while True:
         for number, (_, title) in enumerate(titles[1:], 1):
             screen.console.print(f"  {number}  {title}", markup=False)
-        screen.console.print("The gateway is still running. A number repeats a step, Enter ends the demo: ", end="")
+        screen.console.print(
+            "The gateway is still running. A number repeats a step, Enter ends the demo: ", end=""
+        )
         answer = (await _typed_line()).strip()
         if not answer:
             return
@@ -154,14 +165,18 @@ def _places(run: RunDir) -> list[tuple[str, str]]:
     ]
 
 
-def _options() -> argparse.Namespace:
+def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev demo", description="A virtual gateway in seconds, checked.")
-    parser.add_argument("--profile", choices=("classic", "lite"), default="classic", help="which nucleus to play")
+    parser.add_argument(
+        "--profile", choices=("classic", "lite"), default="classic", help="which nucleus to play"
+    )
     parser.add_argument("--once", action="store_true", help="tell the story once and end, without a prompt")
     parser.add_argument("--keep", action="store_true", help="leave the gateway running afterwards")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
-    return parser.parse_args()
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object on standard output, nothing else"
+    )
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

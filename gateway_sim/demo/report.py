@@ -48,7 +48,8 @@ class Report:
             "ok": self.ok,
             "profile": self.profile,
             "steps": [
-                {"name": s.name, "ok": s.ok, "detail": s.detail, "seconds": round(s.seconds, 1)} for s in self.steps
+                {"name": s.name, "ok": s.ok, "detail": s.detail, "seconds": round(s.seconds, 1)}
+                for s in self.steps
             ],
             "samples": {
                 "served": self.samples.served,

@@ -56,7 +56,9 @@ class Screen:
         self._draw()
         if not self.console.is_terminal:
             mark = "ok    " if result.ok else "FAILED"
-            self.console.print(f"{mark} {result.seconds:5.1f} s  {result.name}: {result.detail}", markup=False)
+            self.console.print(
+                f"{mark} {result.seconds:5.1f} s  {result.name}: {result.detail}", markup=False
+            )
 
     def _draw(self) -> None:
         if self.console.is_terminal:
@@ -92,5 +94,7 @@ class Screen:
         where = Table.grid(padding=(0, 2))
         for what, path in places:
             where.add_row(what, Text(path, overflow="fold"))
-        verdict = Text("Everything held.", style="bold green") if report.ok else Text("NOT ok.", style="bold red")
+        verdict = (
+            Text("Everything held.", style="bold green") if report.ok else Text("NOT ok.", style="bold red")
+        )
         self.console.print(table, memory, where, verdict)

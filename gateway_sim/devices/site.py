@@ -22,7 +22,7 @@ def site_document(plant: Plant, *, window_s: int = 10, raw: bool = True) -> dict
         "schema": SCHEMA,
         "modbus": {"devices": [_device(device) for device in plant.devices]},
         "windows": {"length_s": window_s},
-        "uplink": {"raw": raw},
+        **({} if raw else {"uplink": {"raw": False}}),
     }
 
 

@@ -77,10 +77,16 @@ async def _run(listen: Address, target: Address, socket_path: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with proxying(target, listen) as proxy:
-        server = await asyncio.start_unix_server(lambda r, w: control(proxy, r, w), socket_path)
+        partial = f"{socket_path}.partial"  # who sees the path can connect to it
+        server = await asyncio.start_unix_server(lambda r, w: control(proxy, r, w), partial)
         with contextlib.closing(server):
+            _rename(partial, socket_path)
             print(json.dumps({"listen": list(proxy.address)}), flush=True)
             await stop.wait()
+
+
+def _rename(partial: str, path: str) -> None:
+    Path(partial).replace(path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

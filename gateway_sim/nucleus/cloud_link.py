@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,10 +117,10 @@ class CloudLink:
                     self.connects += 1
                     log.info("connected to %s:%d as %s", options.host, options.port, options.thing)
                     self.on_change()
-                    tasks.create_task(self._receive(client), name="mqtt receive")
+                    self._spawn(tasks, self._receive(client), "mqtt receive")
                     await self._restore(client)
                     if self._profile.in_flight is None:
-                        tasks.create_task(self._send_spooled(client, tasks), name="mqtt send")
+                        self._spawn(tasks, self._send_spooled(client, tasks), "mqtt send")
             finally:
                 self._client = self._tasks = None
                 self._spooler.put_back()
@@ -128,6 +128,21 @@ class CloudLink:
                     shared.granted = False
                 log.info("disconnected from %s:%d", options.host, options.port)
                 self.on_change()
+
+    def _spawn(
+        self, tasks: asyncio.TaskGroup, work: Coroutine[None, None, None], name: str
+    ) -> asyncio.Task[None]:
+        return tasks.create_task(self._until_lost(work), name=name)
+
+    async def _until_lost(self, work: Coroutine[None, None, None]) -> None:
+        """The first task to fail ends the connection for all: nobody may add another to the dying group."""
+        try:
+            await work
+        except BaseException:
+            self._client = self._tasks = None
+            raise
+        finally:
+            work.close()
 
     async def _receive(self, client: aiomqtt.Client) -> None:
         async for message in client.messages:
@@ -157,7 +172,7 @@ class CloudLink:
         while True:
             await slots.acquire()
             publication = await self._spooler.take()
-            task = tasks.create_task(self._send_taken(client, publication), name="mqtt publish")
+            task = self._spawn(tasks, self._send_taken(client, publication), "mqtt publish")
             task.add_done_callback(lambda _: slots.release())
 
     async def _send_taken(self, client: aiomqtt.Client, publication: Publication) -> None:
@@ -181,7 +196,7 @@ class CloudLink:
         ):
             raise ServiceError(f"Failed to publish: {self._in_flight} messages wait for their PUBACK")
         self._count(publication, 1)
-        task = self._tasks.create_task(_send(self._client, publication), name="mqtt publish")
+        task = self._spawn(self._tasks, _send(self._client, publication), "mqtt publish")
         task.add_done_callback(lambda _: self._count(publication, -1))
 
     def _count(self, publication: Publication, sign: int) -> None:
@@ -222,7 +237,7 @@ class CloudLink:
             return
         del self._filters[pattern]
         if self._client is not None and self._tasks is not None and shared.granted:
-            self._tasks.create_task(self._unsubscribe(self._client, pattern), name="mqtt unsubscribe")
+            self._spawn(self._tasks, self._unsubscribe(self._client, pattern), "mqtt unsubscribe")
 
     async def _unsubscribe(self, client: aiomqtt.Client, pattern: str) -> None:
         await client.unsubscribe(pattern)

@@ -24,6 +24,7 @@ from gateway_sim.nucleus.router import Router, SubscriptionCount
 from gateway_sim.nucleus.server import IpcServer
 from gateway_sim.nucleus.services import Services
 from gateway_sim.nucleus.supervisor import Settings, Supervisor
+from gateway_sim.nucleus.tap import Tap
 from gateway_sim.nucleus.variables import Places
 
 log = logging.getLogger("nucleus")
@@ -57,13 +58,14 @@ class Nucleus:
             (root / "status.json").unlink(missing_ok=True)
             leash = Leash(orphans=self._options.orphans)
             stack.callback(leash.close)
+            tap = stack.enter_context(Tap(self._options.tap))
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    await self._serve(leash, tasks)
+                    await self._serve(leash, tap, tasks)
             except BaseExceptionGroup as group:
                 raise group.exceptions[0] from group
 
-    async def _serve(self, leash: Leash, tasks: asyncio.TaskGroup) -> None:
+    async def _serve(self, leash: Leash, tap: Tap, tasks: asyncio.TaskGroup) -> None:
         options, root = self._options, self._options.root
         places = Places(root, options.broker.thing, slash=options.profile.lite)
         settings = Settings(options.profile, places, options.region, options.broker.ca, options.broken_after)
@@ -81,6 +83,7 @@ class Nucleus:
                 cloud=link,
                 components=supervisor,
                 deployments=deployer,
+                tap=tap,
             ),
         )
         supervisor.on_revoked = server.disconnect

@@ -24,6 +24,7 @@ class Options:
     externals: frozenset[str]
     broken_after: int
     orphans: bool
+    tap: Path | None
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -52,6 +53,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--external", action="append", default=[], metavar="NAME", help="a component that someone else runs")
     add("--broken-after", type=int, default=3, help="errors within an hour until a component is BROKEN")
     add("--orphans", action="store_true", help="components outlive a nucleus that is killed")
+    add("--tap", type=Path, metavar="FILE", help="record of local messages, one JSON line each")
     given = parser.parse_args(arguments)
     host, port = given.broker
     return Options(
@@ -73,6 +75,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         externals=frozenset(given.external),
         broken_after=given.broken_after,
         orphans=given.orphans,
+        tap=given.tap,
     )
 
 

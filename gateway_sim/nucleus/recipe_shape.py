@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
@@ -70,13 +71,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without dates, so that 2020-01-25 stays the text it is."""
+    """YAML as Jackson reads it for classic: no dates, and only true and false are booleans."""
 
 
+_TAG = "tag:yaml.org,2002:"
 _PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_TAG + "timestamp", _TAG + "bool")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+_PlainLoader.add_implicit_resolver(
+    _TAG + "bool", re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF")
+)
 
 
 def load(file: Path, *, scalars_are_strings: bool) -> Object:
@@ -90,7 +95,14 @@ def load(file: Path, *, scalars_are_strings: bool) -> Object:
         raise InputError(file, "", f"cannot be read: {error.strerror}") from error
     if not isinstance(document, dict):
         raise InputError(file, "", "must be an object")
-    return document
+    return {str(key): _with_text_keys(value) for key, value in document.items()}
+
+
+def _with_text_keys(value: Json) -> Json:
+    """YAML keys may be numbers; in a recipe they are text."""
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list) else value
 
 
 class Checker:

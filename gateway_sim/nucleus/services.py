@@ -11,6 +11,7 @@ from gateway_sim.nucleus.config_store import ConfigStore
 from gateway_sim.nucleus.jsonvalue import Object
 from gateway_sim.nucleus.profiles import Profile
 from gateway_sim.nucleus.router import Router, SubscriptionCount
+from gateway_sim.nucleus.tap import Tap
 
 
 class Cloud(Protocol):
@@ -62,6 +63,7 @@ class Services:
     cloud: Cloud
     components: Components
     deployments: Deployments
+    tap: Tap
 
 
 class EventSink(Protocol):

@@ -1,6 +1,6 @@
 """A virtual gateway in one directory: simulated cloud, plant, a proxy to cut the line, and the nucleus.
 
-Everything is a process of its own; this is what starts them, hurts them and reads what they say of themselves.
+Everything is a process of its own; this starts them, hurts them and reads what they say of themselves.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +20,18 @@ import yaml
 
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.site import site_document
+from gateway_sim.faults.control import command
 from gateway_sim.runs.processes import NotStarted, Processes
 from gateway_sim.runs.rundir import RunDir
+from gateway_sim.runs.usage import usage
 
 Profile = Literal["classic", "lite"]
 COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
 KEEPALIVE_S = 3
 """A short MQTT keepalive, so that a silent line is found within the demo's patience."""
 STATUS_PAUSE_S = 0.1
+SETTLED = ("RUNNING", "FINISHED")
+"""States of a component that does its work, or has done it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class VirtualGateway:
         self.processes = processes
         self.repository = repository
         self.cloud: dict[str, Any] = {}
+        self._proxy_address = ""
 
     @property
     def run(self) -> RunDir:
@@ -69,7 +73,7 @@ class VirtualGateway:
         root, thing, keys = self.run.gateway, self.plan.thing, self.cloud["things"][self.plan.thing]
         argv = [sys.executable, "-m", "gateway_sim.nucleus", "--root", str(root)]
         argv += ["--profile", self.plan.profile, "--thing", thing, "--region", "eu-west-1"]
-        argv += ["--broker", f"localhost:{self._proxy_port}", "--keepalive-s", str(KEEPALIVE_S)]
+        argv += ["--broker", self._proxy_address, "--keepalive-s", str(KEEPALIVE_S)]
         argv += ["--ca", self.cloud["ca"], "--cert", keys["cert"], "--key", keys["key"]]
         argv += ["--build", str(self.repository / "greengrass-build"), "--broken-after", "99"]
         argv += ["--tap", str(self.tap)]
@@ -89,7 +93,9 @@ class VirtualGateway:
             async with asyncio.timeout(timeout_s):
                 while True:
                     states = self.status()["components"]
-                    waiting = [n for n in self.plan.components if states.get(n, {}).get("state") not in SETTLED]
+                    waiting = [
+                        n for n in self.plan.components if states.get(n, {}).get("state") not in SETTLED
+                    ]
                     if not waiting:
                         return
                     if name := self.processes.exited():
@@ -107,11 +113,8 @@ class VirtualGateway:
 
     async def line(self, mode: Literal["pass", "reset", "silence"]) -> None:
         """Cut the line between nucleus and broker, or mend it."""
-        reader, writer = await asyncio.open_unix_connection(self.run.control / "proxy.socket")
-        writer.write(json.dumps({"mode": mode}).encode() + b"\n")
-        answer = json.loads(await reader.readline())
-        writer.close()
-        if not answer.get("ok"):
+        answer = await command(self.run.control / "proxy.socket", mode=mode)
+        if not answer["ok"]:
             raise NotStarted(f"the proxy refused {mode}: {answer}")
 
     def status(self) -> dict[str, Any]:
@@ -129,7 +132,7 @@ class VirtualGateway:
         sizes = {}
         for name, state in self.status()["components"].items():
             if state.get("pid"):
-                sizes[name] = round(sum(map(_pss_kb, _tree(int(state["pid"])))) / 1024, 1)
+                sizes[name] = round(usage(int(state["pid"])).pss_mb, 1)
         return sizes
 
     async def _start_cloud(self) -> None:
@@ -143,13 +146,13 @@ class VirtualGateway:
         await self.processes.start("plant", argv, ready=self.run.plant / "plant.json")
 
     async def _start_proxy(self) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._proxy_port = probe.getsockname()[1]
         broker, control = self.cloud["broker"], self.run.control / "proxy.socket"
-        argv = [sys.executable, "-m", "gateway_sim.faults.proxy", "--listen", f"127.0.0.1:{self._proxy_port}"]
-        argv += ["--target", f"127.0.0.1:{broker['port']}", "--control", str(control)]
+        argv = [sys.executable, "-m", "gateway_sim.faults.proxy", "--control", str(control)]
+        argv += ["--target", f"127.0.0.1:{broker['port']}"]
         await self.processes.start("proxy", argv, ready=control)
+        listen = (await command(control))["listen"]
+        assert isinstance(listen, list)
+        self._proxy_address = "{}:{}".format(*listen)
 
     def _write_deployment(self) -> None:
         document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
@@ -160,7 +163,10 @@ class VirtualGateway:
         where = {"uri": site.as_uri(), "sha256": hashlib.sha256(text).hexdigest()}
         merges = {"headgate.Runtime": {}, "headgate.Hub": {**state, "site": where}}
         components = {
-            name: {"componentVersion": self._version(name), "configurationUpdate": {"merge": merges.get(name, state)}}
+            name: {
+                "componentVersion": self._version(name),
+                "configurationUpdate": {"merge": merges.get(name, state)},
+            }
             for name in self.plan.components
         }
         deployment = {"deploymentName": self.plan.thing, "components": components}
@@ -169,22 +175,3 @@ class VirtualGateway:
     def _version(self, component: str) -> str:
         versions = self.repository / "greengrass-build" / "artifacts" / component
         return max((path.name for path in versions.iterdir()), key=lambda v: [int(p) for p in v.split(".")])
-
-
-SETTLED = ("RUNNING", "FINISHED")
-
-
-def _tree(pid: int) -> list[int]:
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return [pid]
-    return [pid, *(descendant for child in children for descendant in _tree(int(child)))]
-
-
-def _pss_kb(pid: int) -> int:
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)

@@ -24,6 +24,8 @@ from headgate.sleeper import Sleeper
 IDLE_MS = 3_600_000
 BACK_OFF_FIRST_MS = 250
 BACK_OFF_MAX_MS = 5_000
+FULL = 0.95
+"""How much of a batch is filled by estimate: one that turns out too large is encoded twice."""
 HUB_TOPIC = "hg/v1/local/hub"
 
 log = logging.getLogger(__name__)
@@ -72,11 +74,12 @@ class Handover:
         self._file: Path | None = None
 
     def take(self, frame: Frame) -> None:
-        """Add one frame; a batch that is about full is packed at once."""
-        self._frames.append(frame)
-        self._values += len(frame.series)
-        if self._values * self._bytes_per_value >= self._limit_bytes:
+        """Add one frame; what was taken before is packed when this one would make the batch too large."""
+        size = len(frame.series)
+        if (self._values + size) * self._bytes_per_value > self._limit_bytes * FULL:
             self.flush()
+        self._frames.append(frame)
+        self._values += size
 
     def flush(self) -> None:
         """Pack what was taken into batches and have them sent."""

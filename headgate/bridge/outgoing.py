@@ -15,13 +15,13 @@ class Limits:
 
     `window`: batches sent and not acknowledged; below a subscription's queue in the hub. `resend_ms`: time
     without progress after which all is sent again. `rewind_hold_ms`: time after going back in which further
-    asking is taken for an echo of the same loss; longer than the hub's commits are apart (1 s).
+    asking is taken for an echo of the same loss, and followed only once the time is over.
     """
 
     kept_bytes: int = 4 << 20
     window: int = 64
     resend_ms: int = 5_000
-    rewind_hold_ms: int = 1_500
+    rewind_hold_ms: int = 300
 
 
 @dataclass(slots=True)

@@ -169,10 +169,12 @@ class Section:
 
 def unknown_keys(values: Collection[str], known: Collection[str], path: str, problems: Problems) -> None:
     """Note each key of `values` that is not in `known`, with the nearest known one as a hint."""
+    by_lower_case = {name.lower(): name for name in sorted(known)}
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(str(key), sorted(known), 1)
-            hint = f"did you mean {close[0]!r}?" if close else "known are " + ", ".join(sorted(known))
+            close = difflib.get_close_matches(str(key).lower(), by_lower_case, 1)
+            meant = f"did you mean {by_lower_case[close[0]]!r}?" if close else ""
+            hint = meant or "known are " + ", ".join(sorted(known))
             problems.add(f"{path}.{key}" if path else str(key), "unknown key", hint)
 
 

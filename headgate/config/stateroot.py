@@ -10,6 +10,9 @@ from pathlib import Path
 
 from headgate.errors import Fatal
 
+DEFAULT = Path("/var/lib/headgate")
+"""Where the state lives unless the components' configuration says otherwise."""
+
 MODE = 0o750
 """Of every directory below the root: the gateway's user and group, nobody else."""
 

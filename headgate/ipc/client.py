@@ -93,19 +93,31 @@ class Client:
         message = {"binaryMessage": {"message": b64encode(payload).decode()}}
         await self._call("PublishToTopic", topic, {"topic": topic, "publishMessage": message})
 
+    async def publish_json_to_topic(self, topic: str, value: Mapping[str, Any]) -> None:
+        """PublishToTopic, as a JSON message, for components that want one; lite holds only small ones.
+
+        Raises Reject when its text is larger than a binary message of `limits.local_bytes` in base64.
+        """
+        limit_bytes = (self.limits.local_bytes + 2) // 3 * 4
+        _check_size("PublishToTopic", topic, len(_dump(value)), limit_bytes)
+        body = {"topic": topic, "publishMessage": {"jsonMessage": {"message": dict(value)}}}
+        await self._call("PublishToTopic", topic, body)
+
     def subscribe_to_topic(
-        self, pattern: str, sink: Callable[[TopicMessage], None], *, own_messages: bool = True
+        self, pattern: str, sink: Callable[[TopicMessage], None], *, own_messages: bool | None = True
     ) -> AbstractContextManager[None]:
         """SubscribeToTopic: `sink` gets each message in order, within the event loop, and must not block.
 
-        Classic leaves out this component's own messages without `own_messages`; lite always sends them.
+        Without `own_messages` classic leaves out this component's own; with None it does so for patterns with
+        wildcards only. Lite always sends them.
         """
-        mode = "RECEIVE_ALL_MESSAGES" if own_messages else "RECEIVE_MESSAGES_FROM_OTHERS"
+        body = {"topic": pattern}
+        if own_messages is not None:
+            body["receiveMode"] = "RECEIVE_ALL_MESSAGES" if own_messages else "RECEIVE_MESSAGES_FROM_OTHERS"
 
         def read(event: Mapping[str, Any]) -> None:
             sink(_topic_message(event, pattern))
 
-        body = {"topic": pattern, "receiveMode": mode}
         return self._subscribe("SubscribeToTopic", pattern, body, read)
 
     @contextmanager

@@ -8,19 +8,37 @@ from headgate.errors import Fatal, Reject, Retry
 from headgate.ipc.messages import NAMESPACE
 
 
-class Unauthorized(Reject):
+class NucleusRetry(Retry):
+    """A modelled error that may pass; `shape` is its name, `body` its JSON as it came."""
+
+    def __init__(self, message: str, shape: str, body: bytes) -> None:
+        super().__init__(message)
+        self.shape = shape
+        self.body = body
+
+
+class NucleusReject(Reject):
+    """A modelled error that will not pass; `shape` and `body` as in `NucleusRetry`."""
+
+    def __init__(self, message: str, shape: str, body: bytes) -> None:
+        super().__init__(message)
+        self.shape = shape
+        self.body = body
+
+
+class Unauthorized(NucleusReject):
     """The component's accessControl does not allow the operation on this target."""
 
 
-class NotFound(Reject):
+class NotFound(NucleusReject):
     """The configuration key, component or other thing does not exist."""
 
 
-class StaleUpdate(Reject):
+class StaleUpdate(NucleusReject):
     """The configuration holds a newer value than the update's timestamp (only classic says so)."""
 
 
-class InvalidToken(Reject):
+class InvalidToken(NucleusReject):
     """ValidateAuthorizationToken: no component of this nucleus has the token."""
 
 
@@ -45,7 +63,7 @@ _SERVICES = {
 """The service whose policies in accessControl allow an operation; the others need none."""
 
 _RETRY = {"ServiceError", "ConflictError"}
-_REJECT: dict[str, tuple[type[Reject], str]] = {
+_REJECT: dict[str, tuple[type[NucleusReject], str]] = {
     "ResourceNotFoundError": (NotFound, "not found"),
     "ComponentNotFoundError": (NotFound, "no such component"),
     "FailedUpdateConditionCheckError": (StaleUpdate, "the configuration is newer than this update"),
@@ -68,11 +86,11 @@ def from_error(operation: str, target: str, model_type: str, payload: bytes) -> 
         lacks = f"accessControl of this component lacks operation {NAMESPACE}{operation} on this resource"
         if service := _SERVICES.get(operation):
             lacks += f" under {service}"
-        return Unauthorized(f"{call} is not allowed: {lacks}{_said(text)}")
+        return Unauthorized(f"{call} is not allowed: {lacks}{_said(text)}", model_type, payload)
     if model_type in _RETRY:
-        return Retry(f"{call} failed for now with {model_type}{_said(text)}")
-    kind, what = _REJECT.get(model_type, (Reject, f"failed with {model_type}"))
-    return kind(f"{call}: {what}{_said(text)}")
+        return NucleusRetry(f"{call} failed for now with {model_type}{_said(text)}", model_type, payload)
+    kind, what = _REJECT.get(model_type, (NucleusReject, f"failed with {model_type}"))
+    return kind(f"{call}: {what}{_said(text)}", model_type, payload)
 
 
 def unknown_operation(operation: str, target: str) -> Reject:

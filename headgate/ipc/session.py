@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from headgate.errors import HeadgateError, Retry
@@ -51,7 +51,8 @@ class _Subscription:
     body: bytes
     on_event: OnEvent
     on_live: Callable[[], None]
-    stream_id: int | None = field(default=None)
+    stream_id: int | None = None
+    failing: bool = False
 
 
 class Session:
@@ -196,6 +197,9 @@ class Session:
             if self._unanswered == 0:
                 self._all_answered.set()
             if isinstance(result, bytes):
+                if subscription.failing:
+                    log.info("%s: in force", describe(subscription.operation, subscription.target))
+                subscription.failing = False
                 subscription.on_live()
             else:
                 end(result)
@@ -205,8 +209,10 @@ class Session:
             if connection.closed or subscription not in self._subscriptions:
                 return
             if error is None or isinstance(error, Retry):
-                call = describe(subscription.operation, subscription.target)
-                log.warning("%s; trying again", error or f"{call}: ended by the nucleus")
+                if not subscription.failing:  # said once, not with each attempt
+                    call = describe(subscription.operation, subscription.target)
+                    log.warning("%s; trying again", error or f"{call}: ended by the nucleus")
+                subscription.failing = True
                 self._lost.set()
             else:
                 self._refused = self._refused or error

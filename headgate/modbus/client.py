@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -58,6 +59,10 @@ class ExceptionReply(HeadgateError):
         self.code = code
 
 
+class _UnreadableError(ModbusException):
+    """pymodbus could not make a reply of what arrived; the cause is its own error."""
+
+
 class Client(Protocol):
     """What a line needs of a transport; one request at a time."""
 
@@ -103,6 +108,9 @@ class PymodbusClient:
                 retries=0,
                 trace_connect=self._on_connection,
             )
+        context = self._client.ctx
+        self._parse = context.callback_data
+        context.callback_data = self._on_data  # type: ignore[method-assign]  # see there
         # pymodbus would close the connection after some silent requests: a dead unit must not cut off others.
         self._client.set_max_no_responses(1 << 31)
 
@@ -135,6 +143,8 @@ class PymodbusClient:
         self._in_flight = True
         try:
             reply = await context.execute(False, request)
+        except _UnreadableError as error:
+            raise WrongReply(str(error.__cause__)) from error
         except ModbusException as error:
             if not context.is_active():
                 raise NotConnected(f"{self._transport} closed the connection") from error
@@ -149,9 +159,24 @@ class PymodbusClient:
 
     def _on_connection(self, connected: bool) -> None:
         # pymodbus leaves the request in flight waiting when its connection breaks.
+        if not connected:
+            self._fail(ModbusException("connection lost"))
+
+    def _on_data(self, data: bytes, addr: tuple[str, int] | None = None) -> int:
+        """Parse what arrived. pymodbus lets parse errors out into the event loop, which logs and hangs up."""
+        try:
+            return self._parse(data, addr)
+        except (ModbusException, struct.error, LookupError, ValueError) as error:
+            unreadable = _UnreadableError("unreadable reply")
+            unreadable.__cause__ = error
+            self._fail(unreadable)
+            return len(data)
+
+    def _fail(self, error: ModbusException) -> None:
+        """End the request in flight, if there is one."""
         future: asyncio.Future[ModbusPDU] = self._client.ctx.response_future
-        if not connected and self._in_flight and not future.done():
-            future.set_exception(ModbusException("connection lost"))
+        if self._in_flight and not future.done():
+            future.set_exception(error)
 
 
 def _checked(reply: ModbusPDU, table: Table, unit: int, count: int) -> Sequence[int]:

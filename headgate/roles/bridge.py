@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from headgate.clock import Clock
 from headgate.config.accepted import read_accepted
 from headgate.config.reader import Problems, Section
 from headgate.config.site import load_document, parse_sections
-from headgate.config.stateroot import StateRoot
+from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.driver import Change, Driver
 from headgate.errors import Reject
 from headgate.modbus.driver import ModbusDriver
@@ -49,7 +50,10 @@ def parse_component(config: Mapping[str, Any], source: str) -> ComponentConfig:
     if schema != COMPONENT_SCHEMA:
         top.fault("schema", f"{schema} is not known here", f"this version reads schema {COMPONENT_SCHEMA}")
     path = top.text(
-        "stateRoot", pattern=r"/.+|[A-Za-z]:[\\/].+", hint="an absolute path, the same as the hub's"
+        "stateRoot",
+        str(DEFAULT),
+        pattern=r"/.+|[A-Za-z]:[\\/].+",
+        hint="an absolute path, the same as the hub's",
     )
     inline = config.get("inline")
     if top.has("inline") and not isinstance(inline, str | Mapping):
@@ -87,6 +91,8 @@ class Bridge:
         self._driver = DRIVERS[name](clock, log.warning)
         self._handover = Handover(name, bus, clock, self._driver.table, options)
         self._digest = ""
+        self._epoch: object = None
+        self._said = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then end the transactions under way and hand over or keep every sample.
@@ -119,7 +125,14 @@ class Bridge:
         await self._handover.drained(self._clock.boot_ms() + self._options.stop_wait_ms)
 
     async def _on_hub(self, topic: str, payload: bytes) -> None:
-        self._handover.hub_is_up()
+        """The hub announces itself now and then; only a new epoch is a hub that may have lost something."""
+        try:
+            epoch = json.loads(payload)["epoch"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise Reject(f"not a hub's announcement: {payload[:80]!r}") from error
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._handover.hub_is_up()
         self._load()
 
     async def _watch_config(self) -> None:
@@ -141,18 +154,24 @@ class Bridge:
         try:
             found = self._document()
             if found is None:
-                log.info("no site document yet: waiting for the hub")
+                self._say(logging.INFO, "no site document yet: waiting for the hub")
                 return
             digest, source, document = found
             if digest == self._digest:
                 return
             change = self._plan(source, document)
         except Reject as error:
-            log.error("%s; the site document before it stays in force", error)
+            self._say(logging.ERROR, f"{error}\nthe site document before it stays in force")
             return
         self._driver.apply(change)
-        self._digest = digest
+        self._digest, self._said = digest, ""
         log.info("%s: %s", source, change)
+
+    def _say(self, level: int, text: str) -> None:
+        """Log what holds until it changes, once: the hub's announcements repeat themselves."""
+        if text != self._said:
+            self._said = text
+            log.log(level, "%s", text)
 
     def _plan(self, source: str, document: Mapping[str, Any]) -> Change:
         parse_sections(document, source, {}, whole=False)

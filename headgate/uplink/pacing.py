@@ -29,8 +29,11 @@ class UplinkTuning:
     """Live envelopes kept in memory; more are read from the outbox in their turn."""
     resend_after_ms: int = 10_000
     resend_max_ms: int = 120_000
-    retry_first_ms: int = 500
+    retry_first_ms: int = 50
+    """Short: lite also says no while 15,000 B wait for a PUBACK, and takes more one round trip later."""
     retry_max_ms: int = 10_000
+    offline_after_ms: int = 1_000
+    """A wait this long between attempts is no longer a full pipe: it is logged."""
     read_rows: int = 64
 
 

@@ -67,6 +67,11 @@ class Planner:
         """What was handed to the nucleus and is not known to be in the cloud."""
         return self._unacknowledged_bytes
 
+    @property
+    def offline(self) -> bool:
+        """Whether the nucleus has said no for so long that it is no passing fullness."""
+        return self._retry_ms > self.tuning.offline_after_ms
+
     # What there is to send.
 
     def offer(self, sealed: Sequence[Queued]) -> None:

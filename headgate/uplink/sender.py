@@ -85,8 +85,9 @@ class Uplink:
         try:
             await self._bus.publish_cloud(topic, item.envelope.body)
         except Retry as error:
-            self._complaints.warning("offline", "uplink: %s; backing off", error)
             self.planner.failed(item.row, self._clock.boot_ms())
+            if self.planner.offline:
+                self._complaints.warning("offline", "uplink: %s; backing off", error)
         except Reject as error:
             self._complaints.warning("refused", "uplink: %s; tried again later", error)
             self.planner.refused(item.row)

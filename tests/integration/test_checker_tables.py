@@ -16,6 +16,7 @@ from gateway_sim.checker.__main__ import main
 from gateway_sim.checker.arrived import double_of
 from gateway_sim.checker.checker import Checker
 from gateway_sim.checker.served import RegisterDecoder, ServedRecords
+from gateway_sim.checker.tables import Cloud
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.layout import plant_room
 from gateway_sim.devices.plantfile import Device, Plant, PlantError, served_path
@@ -91,7 +92,7 @@ def store(db: Any, seq: int, body: bytes, *, thing: str = "gw", digest: str = ""
 
 
 def test_each_look_reads_what_is_new(tables: Any, endpoint: str, plant: Path) -> None:
-    checker = Checker(plant, endpoint, thing="gw")
+    checker = Checker(plant, Cloud(endpoint), thing="gw")
     serve(plant, range(1, 4))
     store(tables, 1, envelope(1, 1))
     store(tables, 3, envelope(3, 3))
@@ -120,12 +121,27 @@ def test_bodies_that_are_not_what_their_row_says(tables: Any, endpoint: str, pla
         TableName="Rejected",
         Item={"id": {"S": "d"}, "topic": {"S": "hg/v1/gw/up/live/json"}, "why": {"S": "no"}},
     )
-    checker = Checker(plant, endpoint)
+    checker = Checker(plant, Cloud(endpoint))
     checker.look()
     cloud = checker.result(0, START_MS * 2).cloud
     assert (cloud.unreadable, cloud.rejected, cloud.ok) == (3, 1, False)
     assert cloud.examples["rejected"] == ("hg/v1/gw/up/live/json: no",)
     assert "its header says live/8c0f3a5b77d01e42 seq 4" in cloud.examples["unreadable"][1]
+
+
+def test_a_flawed_body_counts_only_once_a_sound_one_took_its_place(
+    tables: Any, endpoint: str, plant: Path
+) -> None:
+    serve(plant, range(1, 2))
+    key = {"stream_key": {"S": f"gw/live/{EPOCH}"}, "seq": {"N": "1"}}
+    flawed = {"body": {"B": b"{"}, "digest": {"S": "0"}, "rejected": {"S": "no"}}
+    tables.put_item(TableName="Envelopes", Item={**key, **flawed})
+    checker = Checker(plant, Cloud(endpoint))
+    checker.look()
+    assert checker.result(0, START_MS * 2).cloud.envelopes == 0
+    store(tables, 1, envelope(1, 1))
+    checker.look()
+    assert checker.result(0, START_MS + 5000).ok
 
 
 def test_the_command(tables: Any, endpoint: str, plant: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +151,9 @@ def test_the_command(tables: Any, endpoint: str, plant: Path, capsys: pytest.Cap
     assert main([*command, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["telemetry"]["lost"] == len(GROUP.tags)
     store(tables, 2, envelope(2, 2))
+    cloud = plant / "cloud.json"
+    cloud.write_text(json.dumps({"aws_endpoint": endpoint, "region": "us-east-1", "tables": {}}))
+    command[2:4] = ["--cloud", str(cloud)]
     assert main(command) == 0
     assert "telemetry  ok  served 40  arrived 40" in capsys.readouterr().out
 
@@ -147,5 +166,7 @@ def test_no_tables_and_no_plant_are_said_in_a_line(
     served_path(plant, "boiler").write_text('{"t_ms": 1, "group": "attic", "count": 1, "registers": []}\n')
     with pytest.raises(PlantError, match="did another plant use this directory"):
         list(ServedRecords(plantfile.read(plant), plant).new())
+    assert main(["--plant", str(plant), "--cloud", str(tmp_path / "none")]) == 2
+    assert "describes no simulated cloud" in capsys.readouterr().err
     assert main(["--plant", str(tmp_path / "none"), "--endpoint", endpoint]) == 2
     assert "is the plant running" in capsys.readouterr().err

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, ParamSpec
 
 import pytest
 
 from gateway_sim.faults.control import command, parse
 from gateway_sim.faults.proxy import Address, Mode, Proxy, proxying
 
-Arguments = ParamSpec("Arguments")
 Line = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-def in_loop(test: Callable[Arguments, Coroutine[Any, Any, None]]) -> Callable[Arguments, None]:
-    """Run an async test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
 
 
 async def echo_lines(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +52,6 @@ async def close(*lines: Line) -> None:
             await writer.wait_closed()
 
 
-@in_loop
 async def test_pass_forwards_and_counts() -> None:
     async with before_echo() as proxy:
         line = await connect(proxy)
@@ -79,7 +65,6 @@ async def test_pass_forwards_and_counts() -> None:
         await close(line)
 
 
-@in_loop
 async def test_reset_cuts_refuses_and_comes_back_on_the_same_port() -> None:
     async with before_echo() as proxy:
         address = proxy.address
@@ -100,7 +85,6 @@ async def test_reset_cuts_refuses_and_comes_back_on_the_same_port() -> None:
         await close(line, *lines)
 
 
-@in_loop
 async def test_silence_holds_everything_back_and_loses_nothing() -> None:
     async with before_echo() as proxy:
         old = await connect(proxy)
@@ -117,7 +101,6 @@ async def test_silence_holds_everything_back_and_loses_nothing() -> None:
         await close(old, new)
 
 
-@in_loop
 async def test_silence_then_reset_cuts_what_was_held() -> None:
     async with before_echo() as proxy:
         await proxy.switch(Mode.SILENCE)
@@ -131,7 +114,6 @@ async def test_silence_then_reset_cuts_what_was_held() -> None:
         await close(line)
 
 
-@in_loop
 async def test_delay_is_late_but_complete() -> None:
     async with before_echo() as proxy:
         await proxy.switch(Mode.DELAY, delay_s=0.05)
@@ -146,7 +128,6 @@ async def test_delay_is_late_but_complete() -> None:
         await close(line)
 
 
-@in_loop
 async def test_a_target_that_is_not_there_resets_the_caller() -> None:
     async with before_echo() as other:
         await other.switch(Mode.RESET)
@@ -157,7 +138,6 @@ async def test_a_target_that_is_not_there_resets_the_caller() -> None:
             await close(line)
 
 
-@in_loop
 async def test_a_reader_that_does_not_read_bounds_what_the_proxy_holds() -> None:
     async def never_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
@@ -176,7 +156,6 @@ async def test_a_reader_that_does_not_read_bounds_what_the_proxy_holds() -> None
             stop.set()
 
 
-@in_loop
 async def test_the_process_obeys_its_control_socket(tmp_path: Path) -> None:
     path = tmp_path / "control"
     server = await asyncio.start_server(echo_lines, "127.0.0.1", 0)

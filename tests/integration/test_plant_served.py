@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
@@ -22,30 +20,19 @@ from gateway_sim.devices.layout import plant_room
 from gateway_sim.devices.plant import running
 from gateway_sim.devices.plantfile import Device, Group, served_path
 
-Arguments = ParamSpec("Arguments")
 Client = AsyncModbusTcpClient | AsyncModbusSerialClient
 
 
-def in_loop(test: Callable[Arguments, Coroutine[Any, Any, None]]) -> Callable[Arguments, None]:
-    """Run an async test in an event loop of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
-
-async def connect(device: Device) -> Client:
+async def connect(device: Device, timeout_s: float = 10) -> Client:
     client: Client
     if device.transport == "tcp":
         assert device.host is not None
         assert device.port is not None
-        client = AsyncModbusTcpClient(device.host, port=device.port, timeout=10, retries=0)
+        client = AsyncModbusTcpClient(device.host, port=device.port, timeout=timeout_s, retries=0)
     else:
         assert device.path is not None
         assert device.baudrate is not None
-        client = AsyncModbusSerialClient(device.path, baudrate=device.baudrate, timeout=10, retries=0)
+        client = AsyncModbusSerialClient(device.path, baudrate=device.baudrate, timeout=timeout_s, retries=0)
     assert await client.connect()
     return client
 
@@ -66,7 +53,6 @@ def served(directory: Path, device: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in served_path(directory, device).read_text().splitlines()]
 
 
-@in_loop
 async def test_every_response_is_counted_and_recorded(tmp_path: Path) -> None:
     async def poll_all(device: Device) -> list[tuple[str, list[int]]]:
         client = await connect(device)
@@ -88,7 +74,6 @@ async def test_every_response_is_counted_and_recorded(tmp_path: Path) -> None:
             assert row["count"] == counts[row["group"]] == high << 16 | low
 
 
-@in_loop
 async def test_other_ranges_are_answered_but_do_not_count(tmp_path: Path) -> None:
     async with running(plant_room(1), tmp_path) as plant:
         device = plant.plant.devices[0]
@@ -108,7 +93,6 @@ async def test_other_ranges_are_answered_but_do_not_count(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("table", "address", "count"), [("holding", 0, 125), ("input", 0, 2), ("holding", 9999, 1)]
 )
-@in_loop
 async def test_illegal_addresses_answer_exception_02(
     tmp_path: Path, table: str, address: int, count: int
 ) -> None:
@@ -121,20 +105,18 @@ async def test_illegal_addresses_answer_exception_02(
     assert served(tmp_path, device.name) == []
 
 
-@in_loop
 async def test_another_unit_gets_no_answer(tmp_path: Path) -> None:
     async with running(plant_room(1), tmp_path) as plant:
         for device in plant.plant.devices:
-            client = await connect(device)
-            client.comm_params.timeout_connect = 0.1
+            client = await connect(device, timeout_s=0.1)
             with pytest.raises(ModbusIOException, match="No response"):
                 await read(client, "holding", device.groups[0].address, 2, device.unit + 1)
-            client.comm_params.timeout_connect = 10
+            client.close()
+            client = await connect(device)
             assert (await poll(client, device, device.groups[0]))[:2] == [0, 1]
             client.close()
 
 
-@in_loop
 async def test_a_device_started_again_goes_on_counting(tmp_path: Path) -> None:
     for expected in (1, 2):
         async with running(plant_room(1), tmp_path) as plant:
@@ -147,7 +129,6 @@ async def test_a_device_started_again_goes_on_counting(tmp_path: Path) -> None:
     assert len(served_path(tmp_path, "boiler").read_text().splitlines()) == 3
 
 
-@in_loop
 async def test_a_blocked_device_does_not_block_the_others(tmp_path: Path) -> None:
     async with running(plant_room(1), tmp_path) as plant:
         plant.devices["meter-a"].answer_delay_s = 3600
@@ -164,7 +145,6 @@ async def test_a_blocked_device_does_not_block_the_others(tmp_path: Path) -> Non
     assert len(served(tmp_path, "meter-b")) == 10
 
 
-@in_loop
 async def test_the_process_serves_and_stops_in_order(tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -11,7 +11,7 @@ from typing import Any
 from headgate.bus.api import Bus
 from headgate.bus.greengrass import Environment, GreengrassBus
 from tests.support.certificates import Authority
-from tests.support.processes import Broker, NucleusProcess, running
+from tests.support.processes import Broker, NucleusProcess, running, until
 
 COMPONENTS = ("headgate.Left", "headgate.Right")
 _SERVICES = {
@@ -29,7 +29,7 @@ def access_control(resources: Sequence[str] = ("*",)) -> dict[str, Any]:
 
 
 @contextmanager
-def gateway(directory: Path, profile: str, resources: Sequence[str] = ("*",)) -> Iterator[NucleusProcess]:
+def gateway(directory: Path, profile: str, resources: Sequence[str] = ("*",)) -> Iterator[NucleusWorld]:
     """A nucleus, connected to a broker, with two components that the test plays."""
     merge = {"greeting": "hello", "accessControl": access_control(resources)}
     update = {"componentVersion": "0.0.0", "configurationUpdate": {"merge": merge}}
@@ -42,11 +42,11 @@ def gateway(directory: Path, profile: str, resources: Sequence[str] = ("*",)) ->
     extra = [word for name in COMPONENTS for word in ("--external", name)]
     identity = authority.issue("gw-1")
     nucleus = NucleusProcess(
-        directory / "n", broker, identity, profile, *extra, "--deployment", str(deployment)
+        directory / "n", broker, broker.ca, identity, profile, *extra, "--deployment", str(deployment)
     )
     with running(broker, nucleus):
         nucleus.until_connected()
-        yield nucleus
+        yield NucleusWorld(nucleus, broker)
 
 
 class NucleusWorld:
@@ -54,8 +54,13 @@ class NucleusWorld:
 
     thing = "gw-1"
 
-    def __init__(self, nucleus: NucleusProcess) -> None:
+    def __init__(self, nucleus: NucleusProcess, broker: Broker) -> None:
         self.nucleus = nucleus
+        self.broker = broker
+
+    def until_cloud(self, connected: bool) -> None:
+        """Wait until the nucleus has, or has lost, the broker."""
+        until(lambda: self.nucleus.status()["cloud"]["connected"] is connected, f"cloud {connected}")
 
     def environment(self, component: str = COMPONENTS[0]) -> Environment:
         """What the nucleus would put into the component's environment."""

@@ -37,7 +37,7 @@ async def tcp_server(*units: int, port: int = 0) -> AsyncIterator[int]:
     try:
         yield server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     finally:
-        await server.shutdown()
+        await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def rtu_server(path: str, *units: int) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        await server.shutdown()
+        await server.shutdown()  # type: ignore[no-untyped-call]
 
 
 Answer = Callable[[int, int, bytes], bytes | None]

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.support.certificates import Authority, Identity
 
@@ -90,17 +90,57 @@ class Broker:
         return context
 
 
+class Proxy:
+    """A TCP proxy before a port, in a process of its own; see proxy.py for its signals."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        """Start it; `port` is then known."""
+        program = str(Path(__file__).with_name("proxy.py"))
+        self._process = subprocess.Popen(
+            [sys.executable, program, str(self._target)], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    @property
+    def pid(self) -> int:
+        """For signals."""
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self._process is not None:
+            stop(self._process)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+
+class HasPort(Protocol):
+    """Something that listens on loopback."""
+
+    port: int
+
+
 class NucleusProcess:
     """`python -m gateway_sim.nucleus` with its root in a directory."""
 
-    def __init__(self, root: Path, broker: Broker, identity: Identity, profile: str, *extra: str) -> None:
+    def __init__(
+        self, root: Path, broker: HasPort, ca: Path, identity: Identity, profile: str, *extra: str
+    ) -> None:
         self.root = root
         self._command = [
             *(sys.executable, "-m", "gateway_sim.nucleus", "--root", str(root), "--profile", profile),
-            *("--thing", "gw-1", "--region", "eu-west-1", "--broker", f"127.0.0.1:{broker.port}"),
-            *("--ca", str(broker.ca), "--cert", str(identity.cert), "--key", str(identity.key)),
+            *("--thing", "gw-1", "--region", "eu-west-1"),
+            *("--ca", str(ca), "--cert", str(identity.cert), "--key", str(identity.key)),
             *("--keepalive-s", "3", "--reconnect-cap-s", "1", *extra),
         ]
+        self._broker = broker
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *more: str) -> None:
@@ -121,7 +161,11 @@ class NucleusProcess:
         (self.root / "status.json").unlink(missing_ok=True)
         with (self.root / "stderr").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._command, *more], cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self._command, "--broker", f"127.0.0.1:{self._broker.port}", *more],
+                cwd=REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def log(self) -> str:

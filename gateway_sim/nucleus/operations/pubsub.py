@@ -20,6 +20,7 @@ async def publish(call: Call) -> Object:
     event = _event(call, topic, message)
     check_topic(topic, cloud=False)
     call.authorize(PUBSUB, topic)
+    call.services.tap.record(call.component, topic, event)
     call.services.router.publish(call.component, topic, dumps(event))
     return {}
 

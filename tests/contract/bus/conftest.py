@@ -16,12 +16,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "memory":
         yield MemoryWorld()
         return
-    with gateway(tmp_path_factory.mktemp("bus"), request.param) as nucleus:
-        yield NucleusWorld(nucleus)
+    with gateway(tmp_path_factory.mktemp("bus"), request.param) as world:
+        yield world
 
 
 @pytest.fixture(params=["classic", "lite"])
 def nucleus_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NucleusWorld]:
     """A nucleus of the test's own, to stop and start."""
-    with gateway(tmp_path, request.param) as nucleus:
-        yield NucleusWorld(nucleus)
+    with gateway(tmp_path, request.param) as world:
+        yield world

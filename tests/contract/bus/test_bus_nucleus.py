@@ -9,10 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from headgate.bus.api import Bus
 from headgate.bus.greengrass import Environment, GreengrassBus
 from headgate.errors import Reject, Retry
 from headgate.ipc.errors import TokenRefused, Unauthorized
-from tests.contract.bus.world import Message, collect
+from tests.contract.bus.world import Collector, Message, collect
 from tests.support.bus_nucleus import NucleusWorld, gateway
 
 
@@ -50,6 +51,40 @@ async def test_an_orphan_of_a_restarted_nucleus_ends(nucleus_world: NucleusWorld
     assert raised.group_contains(TokenRefused, match="SVCUID")
 
 
+async def test_a_lost_cloud_comes_back_to_its_subscriptions(nucleus_world: NucleusWorld) -> None:
+    """Lite has no spooler: while the broker is away, it refuses publish and subscribe with ServiceError."""
+    lite = nucleus_world.nucleus.external("headgate.Left")["profile"] == "lite"
+    async with nucleus_world.bus() as bus:
+        with collect(bus.subscribe_cloud, "before") as before:
+            await bus.publish_cloud("before", b"1")
+            await before.take(1)
+            await asyncio.to_thread(nucleus_world.broker.stop)
+            await asyncio.to_thread(nucleus_world.until_cloud, False)
+            with collect(bus.subscribe_cloud, "during") as during:
+                if lite:
+                    with pytest.raises(Retry, match="PublishToIoTCore 'during' failed for now"):
+                        await bus.publish_cloud("during", b"2")
+                else:
+                    await bus.publish_cloud("during", b"2")
+                await bus.publish("local", b"goes on")
+                await asyncio.to_thread(nucleus_world.broker.start)
+                await asyncio.to_thread(nucleus_world.until_cloud, True)
+                for topic, got in (("before", before), ("during", during)):
+                    await arrives(bus, topic, got)
+
+
+async def arrives(bus: Bus, topic: str, got: Collector) -> None:
+    """Publish until a message comes back."""
+    while True:
+        with suppress(Retry):
+            await bus.publish_cloud(topic, b"3")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                while await got.take(1) != [Message(topic, b"3")]:
+                    pass
+                return
+
+
 async def test_a_wrong_token_is_refused(nucleus_world: NucleusWorld) -> None:
     right = nucleus_world.environment()
     with pytest.raises(ExceptionGroup) as raised:
@@ -60,8 +95,7 @@ async def test_a_wrong_token_is_refused(nucleus_world: NucleusWorld) -> None:
 
 @pytest.mark.parametrize("profile", ["classic", "lite"])
 async def test_what_is_not_allowed_is_named(tmp_path: Path, profile: str) -> None:
-    with gateway(tmp_path, profile, ["ok/*", "hg/v1/local/*"]) as nucleus:
-        world = NucleusWorld(nucleus)
+    with gateway(tmp_path, profile, ["ok/*", "hg/v1/local/*"]) as world:
 
         async def listen() -> None:
             async with world.bus() as bus:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ingest_examples import EPOCH, message, report
 
 from headgate_cloud.intake import MAX_BODY_BYTES, MAX_RANGES, Arrival, Progress, Rejection, progress, read
+from tests.unit.headgate_cloud.ingest_examples import EPOCH, message, report
 
 
 def test_a_sound_envelope_arrives() -> None:

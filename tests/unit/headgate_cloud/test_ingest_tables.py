@@ -13,11 +13,11 @@ import pytest
 from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ingest_examples import EPOCH, message, report
 from moto import mock_aws
 
 from headgate_cloud.ingest import Ingest, Record
 from headgate_cloud.tables import Response, Tables
+from tests.unit.headgate_cloud.ingest_examples import EPOCH, message, report
 
 
 class Acks:

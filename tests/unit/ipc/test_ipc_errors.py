@@ -7,7 +7,15 @@ import json
 import pytest
 
 from headgate.errors import Reject, Retry
-from headgate.ipc.errors import InvalidToken, NotFound, StaleUpdate, Unauthorized, from_error
+from headgate.ipc.errors import (
+    InvalidToken,
+    NotFound,
+    NucleusReject,
+    NucleusRetry,
+    StaleUpdate,
+    Unauthorized,
+    from_error,
+)
 from headgate.ipc.limits import CLASSIC, LITE, limits_for
 from headgate.ipc.session import Backoff
 
@@ -18,20 +26,22 @@ LITE_BODY = json.dumps({"_message": "m1", "_errorCode": "c"}).encode()
 @pytest.mark.parametrize(
     ("shape", "kind"),
     [
-        ("ServiceError", Retry),
-        ("ConflictError", Retry),
+        ("ServiceError", NucleusRetry),
+        ("ConflictError", NucleusRetry),
         ("UnauthorizedError", Unauthorized),
-        ("InvalidArgumentsError", Reject),
+        ("InvalidArgumentsError", NucleusReject),
         ("ResourceNotFoundError", NotFound),
         ("ComponentNotFoundError", NotFound),
         ("FailedUpdateConditionCheckError", StaleUpdate),
         ("InvalidTokenError", InvalidToken),
-        ("SomethingNewError", Reject),
+        ("SomethingNewError", NucleusReject),
     ],
 )
 def test_kinds(shape: str, kind: type[Exception]) -> None:
     error = from_error("GetConfiguration", "a/b", shape, b"{}")
     assert type(error) is kind
+    assert isinstance(error, Retry if kind is NucleusRetry else Reject)
+    assert getattr(error, "shape", None) == shape
     assert "GetConfiguration 'a/b'" in str(error)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from gateway_sim.checker.arrived import Column, DecodeError, Reading, decode, double_bits, double_of
 
+GOLDEN = Path(__file__).parents[3] / "golden" / "envelope"
 HEAD = {"v": 1, "stream": "live", "epoch": "8c0f3a5b77d01e42", "seq": 1, "prev": None, "clock": "synced"}
 
 
@@ -34,6 +36,26 @@ def test_the_example_of_the_contract() -> None:
         Reading("m/v", 1100, 2303, 0, "V", 1),
         Reading("m/v", 1200, 2304, 1, "V", 1),
     ]
+
+
+def test_the_golden_envelopes() -> None:
+    golden = {path.stem: decode(path.read_bytes()) for path in sorted(GOLDEN.glob("*.json"))}
+    (voltage,) = golden["samples"].columns
+    assert (voltage.times, voltage.raws) == (
+        [1763685600000, 1763685600100, 1763685600200],
+        [2301, 2303, 2304],
+    )
+    assert [(row.n, row.min, row.last) for row in golden["windows"].windows] == [(100, 229.8, 230.4)]
+    assert golden["report"].report is not None
+    assert golden["report"].report["count"] == 600
+    kinds = {column.series: column for column in golden["kinds"].columns}
+    assert kinds["m/i"].raws == [-(2**63), 2**63 - 1, 2**63 - 1]
+    assert kinds["m/u"].raws == [None, 2**64 - 1, None]
+    assert (kinds["m/scaled"].decimals, kinds["m/scaled"].raws) == (3, [9007199254740993])
+    assert kinds["m/f"].raws == double_bits([math.nan, 1e-300, -math.inf])
+    assert kinds["m/b"].raws == [0, None, 1]
+    assert kinds["m/t"].raws == ["Ü ☃ \0"]
+    assert list(kinds["m/none"].readings()) == [Reading("m/none", 1763685600000, None, 4, "V", 1)]
 
 
 def test_null_keeps_its_place_and_differences_go_on() -> None:

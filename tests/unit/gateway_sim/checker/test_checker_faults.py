@@ -155,7 +155,11 @@ def test_values_that_nobody_served() -> None:
     assert (result.wrong, result.lost, result.doubled) == (WIDTH, 0, 0)
     assert "polls [99] are not in the record" in result.examples["wrong"][0]
     orphan = [Column("boiler/pressure", "bar", 3, [START_MS + 500], [1])]
-    assert "its counter did not arrive" in check(served(), arrived(served()) + orphan).examples["wrong"][0]
+    result = check(served(), arrived(served()) + orphan)
+    assert (result.wrong, result.unmatched, result.ok) == (0, 1, False)
+    assert result.examples["unmatched"] == (
+        f"boiler/pressure at {START_MS + 500}: arrived 1, but its counter did not",
+    )
 
 
 def test_a_mark_without_a_value_and_a_foreign_series_are_no_faults() -> None:
@@ -220,9 +224,18 @@ def test_lost_doubled_and_strange_windows() -> None:
     assert judge([*rows, later]).ok
 
 
-def test_a_window_for_samples_that_were_never_taken() -> None:
+def test_a_window_waits_for_its_samples() -> None:
     telemetry = Telemetry(PLANT)
     telemetry.serve(served())
+    telemetry.arrive(arrived(served()[:9]))
+    early = check_windows(telemetry, window_rows(served()), 10_000, START_MS, END_MS)
+    assert (early.unjudged, early.wrong, early.lost, early.ok) == (2 * WIDTH, 0, 0, False)
+    telemetry.arrive(arrived(served()[9:]))
+    assert check_windows(telemetry, window_rows(served()), 10_000, START_MS, END_MS).ok
+
+
+def test_a_window_for_samples_that_were_never_taken() -> None:
+    telemetry = Telemetry(PLANT)
     result = check_windows(telemetry, window_rows(served())[:1], 10_000, START_MS, END_MS)
     assert result.wrong == 1
     assert "no sample lies in it" in result.examples["wrong"][0]

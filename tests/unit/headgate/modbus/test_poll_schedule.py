@@ -23,8 +23,8 @@ def test_every_tick_is_taken_or_counted_as_missed_and_none_drifts(
     now_ms = 0
     for step in steps:
         now_ms += step
-        while (number := schedule.take(now_ms)) is not None:
-            taken[number] += 1
+        while (item := schedule.take(now_ms)) is not None:
+            taken[item] += 1
         next_ms = schedule.next_ms()
         assert next_ms is not None
         assert next_ms > now_ms

@@ -1,0 +1,164 @@
+"""The components' pages say what the code accepts: every key, every permission, valid examples."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from headgate.errors import Reject
+from headgate.modbus.config import parse_mapping
+from headgate.roles import hub_config
+from headgate.roles.bridge import parse_component
+
+ROOT = Path(__file__).resolve().parents[3]
+COMPONENTS = sorted(path.parent.name for path in (ROOT / "components").glob("*/README.md"))
+HEADINGS = [
+    "Versions",
+    "Type",
+    "Requirements",
+    "Dependencies",
+    "Configuration",
+    "Permissions",
+    "Local log file",
+]
+NO_SUCH_KEY = "00000000"
+
+Parse = Callable[[Mapping[str, Any]], object]
+
+
+def page(component: str) -> str:
+    return (ROOT / "components" / component / "README.md").read_text("utf-8")
+
+
+def section(text: str, heading: str, level: str = "##") -> str:
+    """What stands below a heading, up to the next one of any level."""
+    found = re.search(rf"(?ms)^{level} {re.escape(heading)}[^\n]*\n(.*?)(?=^##|\Z)", text)
+    assert found, f"no section {heading}"
+    return found[1]
+
+
+def keys(text: str) -> set[str]:
+    """The first column of a table."""
+    return set(re.findall(r"(?m)^\| `([^`]+)` \|", text))
+
+
+def accepted(parse: Parse, document: Mapping[str, Any]) -> set[str]:
+    """The keys that a parser knows where the document has NO_SUCH_KEY."""
+    with pytest.raises(Reject) as refused:
+        parse(document)
+    (hint,) = [p.hint for p in refused.value.problems if p.path.endswith(NO_SUCH_KEY)]
+    return set(hint.removeprefix("known are ").split(", "))
+
+
+def bridge(values: Mapping[str, Any]) -> object:
+    return parse_component(values, "test")
+
+
+def hub(values: Mapping[str, Any]) -> object:
+    return hub_config.parse_config(values)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_page_has_every_section(component: str) -> None:
+    for heading in HEADINGS:
+        assert section(page(component), heading).strip()
+
+
+@pytest.mark.parametrize(("component", "parse"), [("headgate.ModbusBridge", bridge), ("headgate.Hub", hub)])
+def test_every_configuration_key_is_documented_and_accepted(component: str, parse: Parse) -> None:
+    documented = {key.partition(".")[0] for key in keys(section(page(component), "Configuration"))}
+    assert documented - {"accessControl"} == accepted(parse, {"schema": 1, NO_SUCH_KEY: 1})
+
+
+def test_every_key_of_the_site_reference_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.Hub"), "Configuration"))
+    expected = accepted(hub, {"schema": 1, "site": {"uri": "file:///x", "sha256": "0" * 64, NO_SUCH_KEY: 1}})
+    assert {key.partition(".")[2] for key in documented if key.startswith("site.")} == expected
+
+
+def test_every_section_of_the_site_document_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.Hub"), "Site document", "###"))
+    assert {key.partition(".")[0] for key in documented} == {"schema", *hub_config.OWNERS}
+
+
+def modbus_document(place: str) -> dict[str, Any]:
+    """A section `modbus` with an unknown key at one place."""
+    tag: dict[str, Any] = {"name": "t", "table": "holding", "address": 0, "type": "uint16"}
+    group: dict[str, Any] = {"name": "g", "interval_s": 1, "tags": [tag]}
+    transport: dict[str, Any] = {"kind": "tcp", "host": "h"}
+    if place == "rtu":
+        transport = {"kind": "rtu", "path": "/dev/ttyS0"}
+    device: dict[str, Any] = {"name": "d", "transport": transport, "groups": [group]}
+    document: dict[str, Any] = {"devices": [device]}
+    at = {"": document, "device": device, "tcp": transport, "rtu": transport, "group": group, "tag": tag}[
+        place
+    ]
+    at[NO_SUCH_KEY] = 1
+    return document
+
+
+def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.ModbusBridge"), "Site document", "###"))
+    prefixes = {
+        "": "",
+        "device": "devices[].",
+        "tcp": "devices[].transport.",
+        "rtu": "devices[].transport.",
+        "group": "devices[].groups[].",
+        "tag": "devices[].groups[].tags[].",
+    }
+    known = {
+        prefix + key
+        for place, prefix in prefixes.items()
+        for key in accepted(parse_mapping, modbus_document(place))
+    }
+    assert documented == known - {"devices[].transport"}
+
+
+@pytest.mark.parametrize(("component", "parse"), [("headgate.ModbusBridge", bridge), ("headgate.Hub", hub)])
+def test_the_example_of_a_configuration_update_is_accepted(component: str, parse: Parse) -> None:
+    (example,) = re.findall(
+        r"(?s)```json\n(.*?)```", section(page(component), "Example: configuration update")
+    )
+    assert parse({"schema": 1, **json.loads(example)})
+
+
+def test_the_example_of_a_site_document_is_accepted() -> None:
+    (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
+    assert len(parse_mapping(yaml.safe_load(example)["modbus"]).devices) == 1
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_permissions_are_the_recipe_s(component: str) -> None:
+    recipe = yaml.safe_load((ROOT / f"recipes/{component}.yaml").read_text("utf-8"))
+    access = recipe.get("ComponentConfiguration", {}).get("DefaultConfiguration", {}).get("accessControl", {})
+    granted = {
+        (service, operation.partition("#")[2], resource)
+        for service, policies in access.items()
+        for policy in policies.values()
+        for operation in policy["operations"]
+        for resource in policy["resources"]
+    }
+    rows = re.findall(r"(?m)^\| `([^`]+)` \| (\w+) \| (.*) \|$", section(page(component), "Permissions"))
+    told = {
+        (service, operation, r) for service, operation, cell in rows for r in re.findall(r"`([^`]+)`", cell)
+    }
+    assert told == granted
+
+
+@pytest.mark.parametrize(
+    ("component", "root"),
+    [
+        ("headgate.ModbusBridge", parse_component({}, "test").root.path),
+        ("headgate.Hub", hub_config.parse_config({}).state_root),
+    ],
+)
+def test_the_default_state_root_is_the_one_that_is_told(component: str, root: Path) -> None:
+    told = dict(re.findall(r"(?m)^\| `(\w+)` \| `([^`]+)` \|", section(page(component), "Configuration")))
+    assert told["stateRoot"] == str(root)

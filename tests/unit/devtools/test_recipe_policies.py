@@ -1,0 +1,45 @@
+"""The recipes allow exactly what docs/wire.md lets their components send and hear."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[3]
+
+ALLOWED = {
+    "headgate.Runtime": set(),
+    "headgate.ModbusBridge": {
+        ("PublishToTopic", "hg/v1/local/batch/modbus"),
+        ("PublishToTopic", "hg/v1/local/reply/*"),
+        ("SubscribeToTopic", "hg/v1/local/ack/modbus"),
+        ("SubscribeToTopic", "hg/v1/local/hub"),
+        ("SubscribeToTopic", "hg/v1/local/dictionary/modbus"),
+    },
+    "headgate.Hub": {
+        ("PublishToTopic", "hg/v1/local/ack/*"),
+        ("PublishToTopic", "hg/v1/local/hub"),
+        ("PublishToTopic", "hg/v1/local/dictionary/*"),
+        ("SubscribeToTopic", "hg/v1/local/batch/*"),
+        ("SubscribeToTopic", "hg/v1/local/reply/*"),
+        ("PublishToIoTCore", "$aws/rules/hg_ingest_v1/hg/v1/+/up/#"),
+        ("SubscribeToIoTCore", "hg/v1/+/dn/ack"),
+    },
+}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_recipe_allows_what_its_component_uses_and_no_more(file: Path) -> None:
+    recipe = yaml.safe_load(file.read_text("utf-8"))
+    defaults = recipe.get("ComponentConfiguration", {}).get("DefaultConfiguration", {})
+    allowed = {
+        (operation.removeprefix("aws.greengrass#"), resource)
+        for policies in defaults.get("accessControl", {}).values()
+        for policy in policies.values()
+        for operation in policy["operations"]
+        for resource in policy["resources"]
+    }
+    assert allowed == ALLOWED[file.stem]
+    assert set(defaults) <= {"schema", "accessControl"}
