@@ -170,13 +170,15 @@ class Line:
         """The device answers, but not this read: its series are marked, the others go on."""
         unit, read = poll.unit, poll.reads[index]
         unit.breaker.succeeded()
+        ours = error.code in CONFIGURATION_EXCEPTIONS
         if poll.refused.get(index) != error.code:
             poll.refused[index] = error.code
+            hint = "; check the addresses and max_gap in the site document" if ours else ""
             self._notice(
                 f"{unit.device.name}/{poll.name}: {error} for {read.table} {read.address} to "
-                f"{read.address + read.count - 1}; check the addresses and max_gap in the site document"
+                f"{read.address + read.count - 1}{hint}"
             )
-        bad = Quality.BAD_CONFIG if error.code in CONFIGURATION_EXCEPTIONS else Quality.BAD_COMM
+        bad = Quality.BAD_CONFIG if ours else Quality.BAD_COMM
         emit(_marked(self._clock.boot_ms(), read, bad))
 
     def _lost(self, poll: Poll, index: int, error: Retry, emit: Emit) -> None:

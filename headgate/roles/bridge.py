@@ -23,6 +23,7 @@ from headgate.modbus.driver import ModbusDriver
 from headgate.roles.process import Run, main
 
 COMPONENT_SCHEMA = 1
+STATUS_MS = 30_000
 
 MakeDriver = Callable[[Clock, Callable[[str], None]], Driver]
 
@@ -70,6 +71,8 @@ def bridge(name: str, *, options: Options | None = None) -> Run:
     """The role of the bridge of that name, for `headgate.roles.process.main`."""
 
     async def run(bus: Bus, clock: Clock, stop: asyncio.Event) -> None:
+        # What a device does, the driver says in its own words; pymodbus would add a line for each request.
+        logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
         component = await _first_config(name, bus, stop)
         if component is not None:
             await Bridge(name, component, bus, clock, options or Options()).run(stop)
@@ -110,6 +113,7 @@ class Bridge:
                         group.create_task(self._handover.send(), name="sender"),
                         group.create_task(self._handover.flush_regularly(), name="flush"),
                         group.create_task(self._watch_config(), name="configuration"),
+                        group.create_task(self._report_regularly(), name="status"),
                     ]
                     await stop.wait()
                     await self._end(driving)
@@ -148,6 +152,22 @@ class Bridge:
             elif component.inline != self._component.inline:
                 self._component = component
                 self._load()
+
+    async def _report_regularly(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.boot_ms() + STATUS_MS)
+            outgoing = self._handover.outgoing
+            counters = [f"{name} {value:g}" for name, value in self._driver.health() if "/" not in name]
+            silent = [name for name, value in self._driver.health() if name.startswith("up/") and not value]
+            log.info(
+                "status: %s; silent %s; kept %d batches %d B, sent again %d, dropped %d",
+                ", ".join(counters),
+                ", ".join(name.removeprefix("up/") for name in silent) or "none",
+                len(outgoing),
+                outgoing.size_bytes,
+                outgoing.resends,
+                outgoing.shed_batches,
+            )
 
     def _load(self) -> None:
         """Go over to the document in force. One that cannot be used is reported and changes nothing."""
@@ -209,8 +229,6 @@ def _main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in DRIVERS:
         print(f"usage: python -m headgate.roles.bridge {{{','.join(DRIVERS)}}}", file=sys.stderr)
         return 64
-    # What a device does, the driver says in its own words; pymodbus would add a line for each request.
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
     return main(arguments[0], bridge(arguments[0]))
 
 

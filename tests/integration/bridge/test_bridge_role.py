@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +15,8 @@ from headgate.bridge.handover import Options
 from headgate.bridge.spill import read_spill
 from headgate.bus.memory import MemoryBus
 from headgate.clock import SystemClock
-from headgate.config.stateroot import StateRoot, write_atomically
+from headgate.config.accepted import store_accepted
+from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
 from headgate.roles.bridge import bridge
 from tests.support.hub_double import HubDouble
@@ -44,10 +44,7 @@ def site(port: int, *names: str, tag_type: str = "uint16") -> bytes:
 def accept(root: StateRoot, text: bytes) -> str:
     """What the hub does with a document it takes; here also with one that it would refuse."""
     root.create()
-    digest = hashlib.sha256(text).hexdigest()
-    write_atomically(root.config / digest, text)
-    write_atomically(root.current, digest.encode() + b"\n")
-    return digest
+    return store_accepted(root, text).digest
 
 
 @asynccontextmanager
@@ -233,3 +230,23 @@ async def test_stopped_before_there_is_a_configuration(tmp_path: Path) -> None:
     stop.set()
     async with NoConfig() as bus:
         await bridge("modbus")(bus, SystemClock(), stop)
+
+
+async def test_announcements_that_repeat_themselves_cause_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with MemoryBus(config=config(tmp_path)) as bus:
+        seen: list[bytes] = []
+
+        async def on_hub(topic: str, payload: bytes) -> None:
+            seen.append(payload)
+
+        caplog.set_level("INFO")
+        accept(StateRoot(tmp_path), b"schema: 1\nmodbus: {devises: []}\n")
+        with bus.subscribe("hg/v1/local/hub", on_hub):
+            async with running(bus):
+                while len(seen) < 5:
+                    await HubDouble(bus).announce()
+    told = [record.message for record in caplog.records if "devises" in record.message]
+    assert len(told) == 1
+    assert "did you mean 'devices'?" in told[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headgate.config.accepted import Accepted, read_accepted
+from headgate.config.accepted import Accepted, read_accepted, store_accepted
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Reject
 
@@ -27,8 +27,8 @@ def test_none_yet(root: StateRoot) -> None:
 
 
 def test_the_one_in_force(root: StateRoot) -> None:
-    (root.config / DIGEST).write_bytes(TEXT)
-    root.current.write_text(DIGEST + "\n")
+    assert store_accepted(root, b"schema: 1 # before\n") == read_accepted(root)
+    assert store_accepted(root, TEXT) == Accepted(DIGEST, TEXT)
     assert read_accepted(root) == Accepted(DIGEST, TEXT)
 
 
