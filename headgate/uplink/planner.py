@@ -279,6 +279,6 @@ class Planner:
         item = self._live.popleft()
         self._live_bytes -= len(item.envelope.body)
         if item.row <= self._cursor:
-            self._cursor = item.row - 1
+            self._cursor = min([item.row, *(waiting.row for waiting in self._backlog)]) - 1
             self._backlog.clear()
             self._all_read = False
