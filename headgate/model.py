@@ -62,6 +62,10 @@ class Series:
         if self.decimals is not None and not (self.kind == "f64" and 0 <= self.decimals <= 15):
             raise Reject(f"series {self.name}: decimals {self.decimals} needs kind f64 and 0..15")
 
+    def __hash__(self) -> int:
+        """Of the name, which text keeps: series are keys of every table on the way of a sample."""
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

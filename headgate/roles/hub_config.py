@@ -18,14 +18,13 @@ from urllib.parse import urlsplit
 from headgate.config.accepted import read_accepted, store_accepted
 from headgate.config.reader import Problems, Section
 from headgate.config.site import load_document, parse_sections
-from headgate.config.stateroot import StateRoot
+from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
 from headgate.modbus import config as modbus
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
-DEFAULT_STATE_ROOT = "/var/lib/headgate"
 MAX_INLINE_BYTES = 2_048
 """A nucleus lite reads at most 9,000 B of configuration, of which site documents are only a part."""
 MAX_SITE_BYTES = 1024 * 1024
@@ -64,9 +63,9 @@ def parse_config(values: Mapping[str, Any]) -> HubConfig:
     top = Section(values, "", problems)
     if top.integer("schema", SCHEMA, low=0, high=1 << 31) != SCHEMA:
         top.fault("schema", "is not known here", f"this version reads schema {SCHEMA}")
-    root = Path(top.text("stateRoot", DEFAULT_STATE_ROOT))
+    root = Path(top.text("stateRoot", str(DEFAULT)))
     if not root.is_absolute():
-        top.fault("stateRoot", f"{str(root)!r} is no absolute path", f"for example {DEFAULT_STATE_ROOT}")
+        top.fault("stateRoot", f"{str(root)!r} is no absolute path", f"for example {DEFAULT}")
     site = _site_ref(top) if top.has("site") else None
     inline = _inline(values.get("inline"), top) if top.has("inline") else None
     if site is not None and inline is not None:
@@ -79,7 +78,7 @@ def parse_config(values: Mapping[str, Any]) -> HubConfig:
 def state_root_of(values: Mapping[str, Any]) -> Path:
     """The state root of a configuration that may be faulty elsewhere."""
     found = values.get("stateRoot")
-    return Path(found) if isinstance(found, str) and Path(found).is_absolute() else Path(DEFAULT_STATE_ROOT)
+    return Path(found) if isinstance(found, str) and Path(found).is_absolute() else DEFAULT
 
 
 def parse_site(data: bytes, source: str) -> Site:

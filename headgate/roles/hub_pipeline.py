@@ -13,7 +13,7 @@ from functools import partial
 
 from headgate import columns as columns_of
 from headgate.columns import Columns
-from headgate.envelope import header
+from headgate.envelope import header, reports
 from headgate.envelope.header import Part
 from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
@@ -84,6 +84,7 @@ class Pipeline:
     _raw: list[_Raw] = field(default_factory=list)
     _sources: dict[str, _Source] = field(default_factory=dict)
     _closed: list[Window] = field(default_factory=list)
+    _reports: list[Part] = field(default_factory=list)
     _end: int = 0
     _blocks_boot_ms: int = 0
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
@@ -148,13 +149,13 @@ class Pipeline:
                     tx.acknowledge(ack)
                 for stream, part in parts:
                     seal = partial(header.seal, part)
-                    live = stream == "live"
+                    live = stream != "backlog"
                     queued.append(
                         tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
                 tx.windows_closed(self._closed_until())
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=self.length_ms)
-            self._raw, self._closed = [], []
+            self._raw, self._closed, self._reports = [], [], []
         self._seal_blocks(boot_ms)
         return queued
 
@@ -163,18 +164,20 @@ class Pipeline:
         batch, progress = item.batch, self.store.progress
         fresh = item.position >= progress.packed
         self._end = max(self._end, item.end)
-        groups = self._columns(batch)
+        groups = self._columns(batch, fresh)
         if item.position >= progress.blocks:
             for columns in groups:
                 self.store.keep(item.position, columns)
         if fresh:
             self.counters.batches += 1
             self.counters.samples += sum(map(len, groups))
-            self.counters.dropped_by_bridges += batch.dropped
+            if batch.dropped:
+                self.counters.dropped_by_bridges += batch.dropped
+                self._report_dropped(batch, batch.dropped, "shed by the bridge")
             self._raw += [_Raw(columns, batch.clock, max(columns.times_ms)) for columns in groups]
         self._window(item, groups, fresh, boot_ms)
 
-    def _columns(self, batch: Batch) -> list[Columns]:
+    def _columns(self, batch: Batch, fresh: bool) -> list[Columns]:
         try:
             table = self.store.table(batch.dictionary)
             if table is None:
@@ -183,6 +186,8 @@ class Pipeline:
         except Reject as error:
             self.counters.refused_batches += 1
             self._complaints.warning(batch.bridge, "%s: its samples are passed over", error)
+            if fresh:
+                self._report_dropped(batch, sum(len(frame.series) for frame in batch.frames), str(error))
             return []
         if unfit:
             self.counters.unfit += unfit
@@ -193,6 +198,12 @@ class Pipeline:
                 unfit,
             )
         return groups
+
+    def _report_dropped(self, batch: Batch, count: int, why: str) -> None:
+        """Have the cloud told, in the transaction that makes the rest of the batch sealed."""
+        times = [frame.boot_ms + batch.utc_offset_ms for frame in batch.frames] or [batch.utc_offset_ms]
+        report = reports.dropped(f"{batch.bridge}/*", min(times), max(times), count, why, batch.clock)
+        self._reports.append(report)
 
     def _window(self, item: Journaled, groups: Sequence[Columns], fresh: bool, boot_ms: int) -> None:
         batch = item.batch
@@ -223,7 +234,7 @@ class Pipeline:
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
         room_bytes = header.room_bytes(self.thing)
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts: list[tuple[str, Part]] = []
+        parts = [("reports", part) for part in self._reports]
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
                 groups = [

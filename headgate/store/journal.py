@@ -86,7 +86,7 @@ class Journal:
     def size_bytes(self) -> int:
         """What the segments take on the disk, preallocated space included."""
         sizes = 0
-        for number in self._segments:
+        for number in list(self._segments):  # the status line asks from another thread
             with suppress(FileNotFoundError):
                 sizes += self._path(number).stat().st_size
         return sizes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -48,6 +49,7 @@ class Store:
     def __init__(
         self, root: StateRoot, thing: str, epoch: int, *, segment_bytes: int = SEGMENT_BYTES
     ) -> None:
+        self._root = root.path
         self._thing = thing
         self._epoch = epoch
         self._broken = False
@@ -111,6 +113,13 @@ class Store:
         if self._broken:
             raise Fatal("the store failed in an earlier transaction; it must be opened again")
         self._broken = True
+        try:
+            yield from self._transaction()
+        except (OSError, sqlite3.Error) as error:
+            raise Fatal(f"state root {self._root}: {error}; is the disk full, or failing?") from error
+        self._broken = False
+
+    def _transaction(self) -> Iterator[Tx]:
         with ExitStack() as state:
             tx = Tx(self, state)
             yield tx
@@ -123,7 +132,6 @@ class Store:
             self._fresh_ids.clear()
             self._fresh_tables.clear()
             self.journal.drop_before(self._progress.replay)
-        self._broken = False
 
     def replay(self) -> Iterator[Journaled]:
         """Every batch from `progress.replay` on; fills in the tables and runs that state.db lacks."""

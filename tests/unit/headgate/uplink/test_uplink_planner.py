@@ -151,7 +151,8 @@ def test_an_envelope_that_is_never_acknowledged_does_not_hold_the_others() -> No
 
 
 def test_offline_the_nucleus_is_asked_and_not_stormed() -> None:
-    outbox = Outbox([queued(row) for row in range(1, 100)])
+    tuning = UplinkTuning(retry_first_ms=500, retry_max_ms=10_000)
+    outbox = Outbox([queued(row) for row in range(1, 100)], tuning)
     outbox.read()
     tries: list[int] = []
     while outbox.now_ms < 120_000:
