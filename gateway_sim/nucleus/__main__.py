@@ -32,11 +32,16 @@ def set_up_logging(directory: Path) -> None:
 
 
 async def _run(options: Options) -> None:
-    await Nucleus(options).run()
+    code = 0
+    try:
+        await Nucleus(options).run()
+    except InputError as error:
+        logging.getLogger("nucleus").error("%s", error)
+        code = EX_CONFIG
     # All is stopped and closed, but a TLS handshake with a silent broker may hold a thread for the whole
     # keepalive time, and the interpreter would wait for it.
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)
 
 
 def main() -> int:
@@ -45,9 +50,6 @@ def main() -> int:
     set_up_logging(options.root / "logs")
     try:
         asyncio.run(_run(options))
-    except InputError as error:
-        logging.getLogger("nucleus").error("%s", error)
-        return EX_CONFIG
     except KeyboardInterrupt:
         return 130
     return 0

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,8 @@ class Plan:
     plant: Sequence[str] = ()
     window_s: int = 10
     components: Sequence[str] = COMPONENTS
+    build: Path | None = None
+    """Where the components are staged; the repository's `greengrass-build` unless given."""
 
 
 class VirtualGateway:
@@ -53,6 +55,7 @@ class VirtualGateway:
         self.processes = processes
         self.repository = repository
         self.cloud: dict[str, Any] = {}
+        self.build = plan.build or repository / "greengrass-build"
         self._proxy_address = ""
 
     @property
@@ -65,7 +68,7 @@ class VirtualGateway:
             group.create_task(self._start_cloud(), name="cloud")
             group.create_task(self._start_plant(), name="plant")
         await self._start_proxy()
-        self._write_deployment()
+        self.write_deployment(site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s))
         await self.start_nucleus(deploy=True)
 
     async def start_nucleus(self, *, deploy: bool = False) -> None:
@@ -75,7 +78,7 @@ class VirtualGateway:
         argv += ["--profile", self.plan.profile, "--thing", thing, "--region", "eu-west-1"]
         argv += ["--broker", self._proxy_address, "--keepalive-s", str(KEEPALIVE_S)]
         argv += ["--ca", self.cloud["ca"], "--cert", keys["cert"], "--key", keys["key"]]
-        argv += ["--build", str(self.repository / "greengrass-build"), "--broken-after", "99"]
+        argv += ["--build", str(self.build), "--broken-after", "99"]
         argv += ["--tap", str(self.tap)]
         if deploy:
             argv += ["--deployment", str(self.run.path / "deployment.json")]
@@ -154,8 +157,8 @@ class VirtualGateway:
         assert isinstance(listen, list)
         self._proxy_address = "{}:{}".format(*listen)
 
-    def _write_deployment(self) -> None:
-        document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
+    def write_deployment(self, document: Mapping[str, Any]) -> None:
+        """Write the site document and the deployment that names it; `start_nucleus(deploy=True)` takes it."""
         text = yaml.safe_dump(document, sort_keys=False).encode()
         site = self.run.path / "site.yaml"
         site.write_bytes(text)
@@ -173,5 +176,5 @@ class VirtualGateway:
         (self.run.path / "deployment.json").write_text(json.dumps(deployment, indent=1))
 
     def _version(self, component: str) -> str:
-        versions = self.repository / "greengrass-build" / "artifacts" / component
+        versions = self.build / "artifacts" / component
         return max((path.name for path in versions.iterdir()), key=lambda v: [int(p) for p in v.split(".")])

@@ -23,13 +23,14 @@ PAUSE_S = 0.05
 def main() -> int:
     """Wait for the owner, then leave no process, no socket and no link; 1 if a process would not die."""
     run_id, run_path, *link = sys.argv[1:]
+    owner = os.getppid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 4096):
         pass
     # Killing is repeated: a process can fork between the look and the kill.
     for _ in range(ROUNDS):
-        pids = marked_pids(run_id)
+        pids = _left(run_id, owner)
         if not pids:
             break
         for pid in pids:
@@ -42,7 +43,13 @@ def main() -> int:
                 path.unlink()
     for name in link:
         Path(name).unlink(missing_ok=True)
-    return 1 if marked_pids(run_id) else 0
+    return 1 if _left(run_id, owner) else 0
+
+
+def _left(run_id: str, owner: int) -> list[int]:
+    """What is to go: all that carries the mark but the owner, who may have been given it and still waits."""
+    waiting = owner if os.getppid() == owner else 0
+    return [pid for pid in marked_pids(run_id) if pid != waiting]
 
 
 if __name__ == "__main__":

@@ -86,7 +86,9 @@ def from_error(operation: str, target: str, model_type: str, payload: bytes) -> 
         lacks = f"accessControl of this component lacks operation {NAMESPACE}{operation} on this resource"
         if service := _SERVICES.get(operation):
             lacks += f" under {service}"
-        return Unauthorized(f"{call} is not allowed: {lacks}{_said(text)}", model_type, payload)
+        return Unauthorized(
+            f"{call} is not allowed (UnauthorizedError): {lacks}{_said(text)}", model_type, payload
+        )
     if model_type in _RETRY:
         return NucleusRetry(f"{call} failed for now with {model_type}{_said(text)}", model_type, payload)
     kind, what = _REJECT.get(model_type, (NucleusReject, f"failed with {model_type}"))
