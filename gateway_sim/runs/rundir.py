@@ -13,6 +13,8 @@ MARK = "HEADGATE_RUN"
 """Environment variable on every process of a run; its value is the run's id."""
 SOCKET_PATH_LIMIT = 107
 """`sun_path` holds 108 B with the closing NUL (unix(7))."""
+SOCKET_NAME_ROOM = 40
+"""What a part of the run may need below its directory, such as `control/proxy.socket.partial`."""
 KEPT_RUNS = 5
 """Older runs are deleted when a new one starts."""
 
@@ -58,7 +60,7 @@ def make_run(base: Path) -> RunDir:
     for part in ("plant", "cloud", "gateway", "control", "state", "logs"):
         (path / part).mkdir(parents=True, exist_ok=True)
     link = None
-    if len(os.fsencode(path / "gateway" / "gg-ipc.socket")) > SOCKET_PATH_LIMIT:
+    if len(os.fsencode(path)) + SOCKET_NAME_ROOM > SOCKET_PATH_LIMIT:
         link = Path(tempfile.gettempdir()) / f"hg-{run_id}"
         link.unlink(missing_ok=True)
         link.symlink_to(path)

@@ -49,7 +49,8 @@ def test_a_refused_publish_names_what_the_recipe_lacks() -> None:
     text = str(from_error("PublishToIoTCore", "x/y", "UnauthorizedError", LITE_BODY))
     assert text == (
         "PublishToIoTCore 'x/y' is not allowed (UnauthorizedError): accessControl of this component lacks "
-        "operation aws.greengrass#PublishToIoTCore on this resource under aws.greengrass.ipc.mqttproxy (nucleus: m1)"
+        "operation aws.greengrass#PublishToIoTCore on this resource under aws.greengrass.ipc.mqttproxy "
+        "(nucleus: m1)"
     )
 
 
