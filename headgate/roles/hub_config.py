@@ -29,6 +29,8 @@ MAX_INLINE_BYTES = 2_048
 """A nucleus lite reads at most 9,000 B of configuration, of which site documents are only a part."""
 MAX_SITE_BYTES = 1024 * 1024
 FETCH_TIMEOUT_S = 20.0
+MAX_WINDOW_S = 600
+"""The journal is kept, and read again at start, for as long as a window is open."""
 SCHEMES = ("file", "http", "https")
 
 
@@ -148,7 +150,7 @@ def _inline(value: object, top: Section) -> bytes:
 
 
 def _windows(section: Section) -> int:
-    length_s = section.number("length_s", 10, low=1, high=86_400)
+    length_s = section.number("length_s", 10, low=1, high=MAX_WINDOW_S)
     section.close()
     return round(length_s * 1000)
 
