@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headgate.config.accepted import read_accepted, store_accepted
-from headgate.config.reader import Problems, Section
+from headgate.config.reader import Problems, Section, describe
 from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
@@ -141,9 +141,14 @@ def _site_ref(top: Section) -> SiteRef:
 
 
 def _inline(value: object, top: Section) -> bytes:
-    if not isinstance(value, Mapping):
-        top.fault("inline", "expected a mapping", "a small site document")
-    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    if isinstance(value, str):
+        data = value.encode()
+    else:
+        if not isinstance(value, Mapping):
+            top.fault(
+                "inline", f"expected a mapping or text, found {describe(value)}", "a small site document"
+            )
+        data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     if len(data) > MAX_INLINE_BYTES:
         top.fault("inline", f"has {len(data)} B, at most {MAX_INLINE_BYTES} fit", "use site: {uri, sha256}")
     return data
