@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from logging.handlers import RotatingFileHandler
@@ -32,6 +33,10 @@ def set_up_logging(directory: Path) -> None:
 
 async def _run(options: Options) -> None:
     await Nucleus(options).run()
+    # All is stopped and closed, but a TLS handshake with a silent broker may hold a thread for the whole
+    # keepalive time, and the interpreter would wait for it.
+    logging.shutdown()
+    os._exit(0)
 
 
 def main() -> int:

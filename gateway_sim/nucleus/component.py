@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import shutil
 import signal
 import time
 from collections import deque
@@ -66,7 +67,7 @@ class Component:
     def __init__(self, recipe: Recipe, around: Surroundings, *, external: bool = False) -> None:
         self.recipe = recipe
         self.external = external
-        self.state = State.NEW
+        self.state = State.RUNNING if external else State.NEW
         self.token = secrets.token_urlsafe(24) if external else ""
         self.starts = 0
         self.exit_codes: deque[int] = deque(maxlen=KEPT_EXIT_CODES)
@@ -82,6 +83,11 @@ class Component:
     def name(self) -> str:
         """The component's name."""
         return self.recipe.name
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has been stopped, so that only a new one can run; one played by others never is."""
+        return not self.external and (self.task is None or self.task.done())
 
     def status(self) -> Object:
         """Its entry in status.json."""
@@ -116,7 +122,6 @@ class Component:
     async def live(self) -> None:
         """One life after another."""
         if self.external:
-            self._set(State.RUNNING)
             return
         try:
             while True:
@@ -146,7 +151,7 @@ class Component:
             if (self._install_due or self._around.install_every_start) and not await self._phase("install"):
                 return True
             self._install_due = False
-            if "startup" in self.recipe.steps and not await self._phase("startup"):
+            if "startup" in self.recipe.steps and not await self._phase("startup", stays=True):
                 return True
             if "run" not in self.recipe.steps:
                 self._set(State.RUNNING if "startup" in self.recipe.steps else State.FINISHED)
@@ -180,24 +185,29 @@ class Component:
             exited.cancel()
             asked.cancel()
 
-    async def _phase(self, name: str) -> bool:
-        """Run a phase to its end; True if it succeeded or there is none, or it is to be skipped."""
+    async def _phase(self, name: str, *, stays: bool = False) -> bool:
+        """Run a phase to its end; True if it succeeded or there is none, or it is to be skipped.
+
+        With `stays`, what the script leaves running is the component from then on.
+        """
         step = self.recipe.steps.get(name)
         if step is None or await self._skipped(step):
             return True
         process = self._process = await self._spawn(step)
         try:
             async with asyncio.timeout(step.timeout_s):
-                code = await process.wait()
+                code = await process.exited()
         except TimeoutError:
             self._say(f"{name} does not end within {step.timeout_s} s")
-            code = await process.stop(0)
-            return False
-        finally:
             self._process = None
+            await process.stop(0)
+            return False
         if code:
             self._say(f"{name} ended with {code}")
             self.exit_codes.append(code)
+        if code or not stays:
+            self._process = None
+            await process.wait()
         return code == 0
 
     async def _skipped(self, step: Step) -> bool:
@@ -206,8 +216,8 @@ class Component:
         if kind == "exists":
             return (self._around.work / self._around.interpolate(argument.strip())).exists()
         if kind == "onpath":
-            process = await self._spawn(Step(f"command -v {argument.strip()}", {}, None, None))
-            return await process.wait() == 0
+            path = self._around.environment("").get("PATH")
+            return shutil.which(argument.strip(), path=path) is not None
         return False
 
     async def _spawn(self, step: Step) -> ScriptProcess:
@@ -231,9 +241,10 @@ class Component:
             await self._shutdown_script()
             shutdown = self.recipe.steps.get("shutdown")
             timeout_s = shutdown.timeout_s if shutdown else STOP_TIMEOUT_S
-            self._note_exit(await process.stop(timeout_s or STOP_TIMEOUT_S))
-        elif "startup" in self.recipe.steps and self.state in READY:
-            await self._shutdown_script()
+            running = process.running
+            code = await process.stop(timeout_s or STOP_TIMEOUT_S)
+            if running:
+                self._note_exit(code)
         self._revoke()
 
     async def _shutdown_script(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+log = logging.getLogger("nucleus.log")
 MAX_BYTES = 10 * 1024 * 1024
 KEPT = 3
 MAX_LINE_BYTES = 16 * 1024
@@ -26,9 +28,12 @@ class ComponentLog:
         """Append lines; `source` is stdout, stderr or nucleus."""
         stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         data = b"".join(f"{stamp}Z [{source}] ".encode() + line + b"\n" for line in lines)
-        if self._size_bytes and self._size_bytes + len(data) > self._max_bytes:
-            self._rotate()
-        self._file.write(data)
+        try:
+            if self._size_bytes and self._size_bytes + len(data) > self._max_bytes:
+                self._rotate()
+            self._file.write(data)
+        except OSError as error:  # a full disk must not end the nucleus
+            log.error("%s: %d lines lost: %s", self._path, len(lines), error)
         self._size_bytes += len(data)
 
     def _rotate(self) -> None:

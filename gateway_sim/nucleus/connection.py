@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from gateway_sim.nucleus import messages, operations
 from gateway_sim.nucleus.errors import CloseConnection, InvalidArgumentsError, IpcError, ServiceError
 from gateway_sim.nucleus.frames import Decoder, Frame, FrameError
-from gateway_sim.nucleus.jsonvalue import Json, Object
+from gateway_sim.nucleus.jsonvalue import Json, Object, parse_object
 from gateway_sim.nucleus.messages import Flag, MessageType, header_int, header_text
 from gateway_sim.nucleus.profiles import JsonLimits
 from gateway_sim.nucleus.services import Call, Operation, Services
@@ -235,21 +234,18 @@ class Connection:
 
 def _token(payload: bytes) -> str | None:
     try:
-        body = json.loads(payload)
+        token = parse_object(payload).get("authToken")
     except ValueError:
         return None
-    token = body.get("authToken") if isinstance(body, dict) else None
     return token if isinstance(token, str) else None
 
 
 def parse_body(payload: bytes, limits: JsonLimits | None) -> Object:
     """The request's JSON object; raise InvalidArgumentsError, or CloseConnection above lite's limits."""
     try:
-        body = json.loads(payload or b"{}")
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgumentsError(f"the request is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise InvalidArgumentsError("the request must be a JSON object")
+        body = parse_object(payload or b"{}")
+    except ValueError as error:
+        raise InvalidArgumentsError(f"the request is no JSON object: {error}") from error
     if limits is not None:
         _check_limits(body, limits, 1)
     return body

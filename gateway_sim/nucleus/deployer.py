@@ -185,6 +185,8 @@ class Deployer:
             current, tree = self._current.get(name), trees[name]
             if current is None or tree is None or name in self._externals:
                 continue
+            if self._supervisor.is_broken(name):
+                restart.add(name)
             changed = name in self._config.names() and bool(tree.changed_since(self._config.tree(name)))
             if replace(current, file=Path()) != replace(recipe, file=Path()) or (
                 changed and not self._config.watches_itself(name)

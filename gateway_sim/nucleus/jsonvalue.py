@@ -4,13 +4,40 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
 from gateway_sim.nucleus.errors import InvalidArgumentsError
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Object: TypeAlias = "dict[str, Json]"
+
+
+MAX_NUMBER = 1e15
+MAX_DEPTH = 100  # of a request; far below where recursion over it would end
+
+
+def parse_object(payload: bytes) -> Object:
+    """The JSON object in a request; raise ValueError for anything that is none, or not sane."""
+    try:
+        value = json.loads(payload)
+        if b"\\u" in payload:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - one kind of error for all that is no request
+    level: list[Json] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for node in level if isinstance(node, dict | list) for child in _children(node)]
+        if not level:
+            return value
+    raise ValueError(f"nested deeper than {MAX_DEPTH}")
+
+
+def _children(node: Object | list[Json]) -> Iterable[Json]:
+    return node.values() if isinstance(node, dict) else node
 
 
 def text(body: Mapping[str, Json], key: str) -> str:
@@ -67,6 +94,8 @@ def number(body: Mapping[str, Json], key: str) -> float:
     value = body.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidArgumentsError(f"{key} must be a number")
+    if not abs(value) < MAX_NUMBER:
+        raise InvalidArgumentsError(f"{key} is out of range")
     return float(value)
 
 

@@ -115,6 +115,15 @@ class ScriptProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
+    @property
+    def running(self) -> bool:
+        """Whether the shell itself has not ended."""
+        return self._process.returncode is None
+
+    async def exited(self) -> int:
+        """The shell's exit code; what it left in its group goes on."""
+        return await self._process.wait()
+
     async def wait(self) -> int:
         """The exit code (negative: a signal), once it has ended and nothing of its group is left."""
         code = await self._process.wait()
@@ -126,11 +135,15 @@ class ScriptProcess:
         return code
 
     async def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
-        """SIGTERM to the group, SIGKILL after the timeout."""
+        """SIGTERM to the group, SIGKILL after the timeout.
+
+        That its pipes are closed tells that the group is gone: the shell may end long before what it started.
+        """
         self.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.shield(self._process.wait())
+                await self._process.wait()
+                await asyncio.wait(self._pumps)
         except TimeoutError:
             log.warning("process group %d ignores SIGTERM for %.0f s: SIGKILL", self.pid, timeout_s)
             self.signal(signal.SIGKILL)

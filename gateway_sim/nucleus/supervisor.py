@@ -83,6 +83,11 @@ class Supervisor:
         """Whether it is deployed."""
         return component in self._components
 
+    def is_broken(self, component: str) -> bool:
+        """Whether it has failed too often to be started again by itself."""
+        there = self._components.get(component)
+        return there is not None and there.state is State.BROKEN
+
     def report(self, component: str, *, errored: bool) -> None:
         """UpdateState."""
         if errored:
@@ -112,7 +117,7 @@ class Supervisor:
             self._components.pop(name, None)
         for name, recipe in recipes.items():
             current = self._components.get(name)
-            if current is None or current.task is None or current.task.done():
+            if current is None or current.ended:
                 self._components[name] = self._make(recipe, external=name in externals)
                 if name in installed:
                     self._components[name].installed_before()

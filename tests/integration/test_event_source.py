@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import psutil
 import pytest
-from cloud_process import started, wait_until_ready
 
 from gateway_sim.cloud import aws, broker, child
 from gateway_sim.cloud.certificates import make
@@ -20,6 +19,7 @@ from gateway_sim.cloud.event_source import EventSource
 from gateway_sim.cloud.run import TEMPLATE
 from gateway_sim.cloud.stack import read
 from gateway_sim.cloud.template import Template
+from tests.integration.cloud_process import started, wait_until_ready
 
 
 def test_failures_are_delivered_again_and_end_in_the_dead_letter_queue(tmp_path: Path) -> None:

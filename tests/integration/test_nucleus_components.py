@@ -269,3 +269,58 @@ def test_a_root_too_deep_for_a_socket_and_one_in_use(
     assert second.process is not None
     assert second.process.wait(20) == 78
     assert "another nucleus runs here" in second.log()
+
+
+def test_phases(gateway: Gateway, build: Build) -> None:
+    daemon = "(trap 'sleep 0.2; echo gone; exit 0' TERM; echo up; sleep 600 & wait) & exit 0"
+    build.component("a.Startup", {"startup": daemon, "shutdown": "echo down"})
+    install = {"Script": "echo never", "Skipif": "onpath sh"}
+    build.component("a.Skips", {"install": install, "run": "echo ran; " + SLEEP})
+    build.component("a.Slow", {"install": {"Script": SLEEP, "Timeout": 1}, "run": "true"})
+    build.component("a.Bundle", {}, ComponentDependencies={"a.Startup": {"VersionRequirement": "*"}})
+    wanted: dict[str, dict[str, Any]] = {name: {} for name in ("a.Startup", "a.Skips", "a.Slow", "a.Bundle")}
+    gateway.start("--deployment", str(build.deployment(wanted)))
+    gateway.until_state("a.Startup", "RUNNING")
+    gateway.until_state("a.Bundle", "FINISHED")
+    until(lambda: gateway.output("a.Skips") == ["ran"], "install was skipped")
+    until(lambda: gateway.output("a.Startup") == ["up"], "the daemon runs")
+    until(lambda: "install does not end within 1.0 s" in gateway.log(), "install is ended")
+    gateway.stop()
+    assert gateway.output("a.Startup") == ["up", "down", "gone"]
+
+
+def test_a_new_deployment_restarts_what_it_changes(gateway: Gateway, build: Build) -> None:
+    for name in ("a.Same", "a.Config", "a.Version", "a.Removed"):
+        build.component(name, {"run": "echo {configuration:/x}; " + SLEEP})
+    names = ("a.Same", "a.Config", "a.Version", "a.Removed")
+    gateway.start("--deployment", str(build.deployment({name: {} for name in names}, "one")))
+    for name in names:
+        gateway.until_state(name, "RUNNING")
+    gateway.stop()
+    build.component("a.Version", {"run": "echo new; " + SLEEP}, version="1.1.0")
+    changed = {"a.Same": {}, "a.Config": {"configurationUpdate": {"merge": {"x": 5}}}, "a.Version": {}}
+    gateway.start("--deployment", str(build.deployment(changed, "two")))
+    for name in changed:
+        gateway.until_state(name, "RUNNING")
+    assert set(gateway.status()["components"]) == set(changed)
+    assert gateway.component("a.Version")["version"] == "1.1.0"
+    until(lambda: gateway.output("a.Version")[-1:] == ["new"], "the new version runs")
+    until(lambda: gateway.output("a.Config")[-1:] == ["5"], "the new configuration is used")
+
+
+def test_a_json_recipe_is_read_too(gateway: Gateway, build: Build) -> None:
+    recipe = build.component("a.Json", {"run": SLEEP})
+    recipe.rename(recipe.with_suffix(".json"))
+    gateway.start("--deployment", str(build.deployment({"a.Json": {"componentVersion": "1.0.0"}})))
+    gateway.until_state("a.Json", "RUNNING")
+
+
+def test_a_stop_during_install_leaves_nothing(gateway: Gateway, build: Build) -> None:
+    build.component("a.Installs", {"install": "echo on it; " + SLEEP, "run": "true"})
+    gateway.start("--deployment", str(build.deployment({"a.Installs": {}})))
+    until(lambda: gateway.output("a.Installs") == ["on it"], "install runs")
+    assert gateway.process is not None
+    children = psutil.Process(gateway.process.pid).children(recursive=True)
+    gateway.stop()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive

@@ -70,19 +70,42 @@ def publication(topic: str, payload: bytes) -> dict[str, Any]:
     }
 
 
+OPERATIONS = [
+    "PublishToTopic", "SubscribeToTopic", "PublishToIoTCore", "SubscribeToIoTCore", "GetConfiguration",
+    "UpdateConfiguration", "SubscribeToConfigurationUpdate", "UpdateState", "ValidateAuthorizationToken",
+    "CreateLocalDeployment", "RestartComponent", "PauseComponent", "GetThingShadow", "Nonsense", "",
+]  # fmt: skip
+FIELDS = [
+    "topic", "publishMessage", "topicName", "qos", "payload", "componentName", "keyPath", "timestamp",
+    "valueToMerge", "state", "token", "rootComponentVersionsToAdd", "rootComponentsToRemove", "receiveMode",
+    "componentToConfiguration", "recipeDirectoryPath",
+]  # fmt: skip
+VALUES = [
+    '"a/b"', '"1"', "5", "-1e400", "1e300", "true", "null", "[]", "{}", '["a"]', "[1]", '{"a": 1}',
+    '"\\ud800"', '"\\u0000"', "5.5",
+    '{"binaryMessage": {"message": "!"}}', '{"binaryMessage": {"message": "eA=="}}',
+    '{"jsonMessage": {"message": {"a": [1, "x"]}}}', '{"x": {"MERGE": {}, "RESET": [1]}}', '"#"', '"+/+"',
+]  # fmt: skip
+
+
+def a_body(rng: random.Random) -> bytes:
+    """An object of known fields with values that may not be theirs."""
+    fields = [f'"{field}": {rng.choice(VALUES)}' for field in rng.sample(FIELDS, rng.randrange(6))]
+    return ("{" + ", ".join(fields) + "}").encode()
+
+
 def a_frame(rng: random.Random) -> bytes:
     """A frame that is damaged, or whole and nonsense."""
     headers: dict[str, int | str] = {
         ":message-type": rng.randrange(-1, 9),
         ":message-flags": rng.randrange(4),
         ":stream-id": rng.choice([0, 1, 2, 3, -1, 2**31 - 1]),
-        "operation": rng.choice(
-            ["aws.greengrass#PublishToTopic", "aws.greengrass#SubscribeToTopic", "x", ""]
-        ),
+        "operation": "aws.greengrass#" + rng.choice(OPERATIONS),
     }
     for name in rng.sample(sorted(headers), rng.randrange(3)):
         del headers[name]
-    bodies = [b"", b"{}", b"[]", b"null", b'{"topic": 5}', b"[" * 2000, rng.randbytes(30), b'{"topic": "a"}']
+    nested = b'{"a":' * 900 + b"1" + b"}" * 900
+    bodies = [b"", b"[]", b"null", b"[" * 2000, nested, rng.randbytes(30), *(a_body(rng) for _ in range(6))]
     data = bytearray(wire.frame(headers, rng.choice(bodies)))
     if rng.random() < 0.5:
         for _ in range(rng.randrange(1, 5)):

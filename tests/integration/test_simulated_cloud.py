@@ -21,10 +21,10 @@ import aiomqtt
 import boto3
 import psutil
 import pytest
-from cloud_process import ROOT, started, wait_until_ready
 
 from gateway_sim.cloud import control
 from gateway_sim.cloud.certificates import Identity, client_context
+from tests.integration.cloud_process import ROOT, started, wait_until_ready
 
 EPOCH = "8c0f3a5b77d01e42"
 UP = "$aws/rules/hg_ingest_v1/hg/v1/{}/up/{}/json"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -112,6 +113,14 @@ class Proxy:
         """For signals."""
         assert self._process is not None
         return self._process.pid
+
+    def silence(self) -> None:
+        """Let nothing through, but keep the connections."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        os.kill(self.pid, signal.SIGUSR2)
 
     def stop(self) -> None:
         """Stop it."""
