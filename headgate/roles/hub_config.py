@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from headgate.config.accepted import read_accepted, store_accepted
-from headgate.config.reader import Problems, Section
+from headgate.config.reader import Problems, Section, describe
 from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
@@ -29,6 +29,8 @@ MAX_INLINE_BYTES = 2_048
 """A nucleus lite reads at most 9,000 B of configuration, of which site documents are only a part."""
 MAX_SITE_BYTES = 1024 * 1024
 FETCH_TIMEOUT_S = 20.0
+MAX_WINDOW_S = 600
+"""The journal is kept, and read again at start, for as long as a window is open."""
 SCHEMES = ("file", "http", "https")
 
 
@@ -139,16 +141,21 @@ def _site_ref(top: Section) -> SiteRef:
 
 
 def _inline(value: object, top: Section) -> bytes:
-    if not isinstance(value, Mapping):
-        top.fault("inline", "expected a mapping", "a small site document")
-    data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    if isinstance(value, str):
+        data = value.encode()
+    else:
+        if not isinstance(value, Mapping):
+            top.fault(
+                "inline", f"expected a mapping or text, found {describe(value)}", "a small site document"
+            )
+        data = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
     if len(data) > MAX_INLINE_BYTES:
         top.fault("inline", f"has {len(data)} B, at most {MAX_INLINE_BYTES} fit", "use site: {uri, sha256}")
     return data
 
 
 def _windows(section: Section) -> int:
-    length_s = section.number("length_s", 10, low=1, high=86_400)
+    length_s = section.number("length_s", 10, low=1, high=MAX_WINDOW_S)
     section.close()
     return round(length_s * 1000)
 

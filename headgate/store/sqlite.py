@@ -11,10 +11,19 @@ from headgate.errors import Fatal
 
 
 def connect(path: Path, *, wal: bool) -> sqlite3.Connection:
-    """Open for writing, from any thread (one at a time); transactions begin and end where told."""
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
-    connection.execute("PRAGMA synchronous=FULL")
+    """Open for writing, from any thread (one at a time); transactions begin and end where told.
+
+    Raises Fatal for a file that is no database or cannot be written.
+    """
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+        connection.execute("PRAGMA synchronous=FULL")
+    except sqlite3.DatabaseError as error:
+        if connection is not None:
+            connection.close()
+        raise Fatal(f"{path}: {error}; move it aside and start again") from error
     return connection
 
 

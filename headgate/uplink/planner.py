@@ -268,6 +268,8 @@ class Planner:
         if silent:
             self._resumed_ms = now_ms
         self._progress_ms = now_ms
+        # Word from the cloud says that there is a connection: what was backing off may try at once.
+        self._blocked_until_ms = 0
         self._probe_after_ms = self.tuning.resend_after_ms
 
     def _age_live(self, utc_ms: int) -> None:

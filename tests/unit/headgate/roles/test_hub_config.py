@@ -27,6 +27,13 @@ def test_scalars_may_be_text_and_numbers_floats() -> None:
     assert parse_config(values | {"schema": "1"}) == expected
 
 
+def test_an_inline_document_may_be_a_mapping_or_text() -> None:
+    for inline in ({"schema": 1, "windows": {"length_s": 5}}, "schema: 1\nwindows: {length_s: 5}\n"):
+        data = parse_config({"inline": inline}).inline
+        assert data is not None
+        assert parse_site(data, "inline").window_length_ms == 5_000
+
+
 @pytest.mark.parametrize(
     ("values", "word"),
     [
@@ -40,6 +47,7 @@ def test_scalars_may_be_text_and_numbers_floats() -> None:
         ),
         ({"site": {"uri": "file:///x"}}, "site.sha256: is missing"),
         ({"inline": {"x": "y" * 3_000}}, "inline: has 3"),
+        ({"inline": 7}, "inline: expected a mapping or text"),
         ({"inline": {"schema": 1}, "site": {"uri": "file:///x", "sha256": DIGEST}}, "stands beside site"),
     ],
 )

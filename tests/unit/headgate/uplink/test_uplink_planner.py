@@ -175,6 +175,24 @@ def test_offline_the_nucleus_is_asked_and_not_stormed() -> None:
     assert outbox.send(30_000)[:3] == [1, 2, 3]
 
 
+def test_word_from_the_cloud_ends_the_back_off() -> None:
+    outbox = Outbox()
+    outbox.seal(queued(1))
+    assert outbox.send() == [1]
+    outbox.seal(queued(2))
+    for _ in range(9):
+        item = outbox.planner.next(outbox.now_ms, UTC_MS)
+        assert item is not None
+        outbox.planner.failed(item.row, outbox.now_ms)
+        outbox.now_ms = outbox.planner.wake_ms(outbox.now_ms) or 0
+    item = outbox.planner.next(outbox.now_ms, UTC_MS)
+    assert item is not None
+    outbox.planner.failed(item.row, outbox.now_ms)
+    assert outbox.send(1_000) == []
+    outbox.ack(1)
+    assert outbox.send() == [2]
+
+
 def test_live_envelopes_that_age_unsent_become_backlog_and_none_is_forgotten() -> None:
     outbox = Outbox()
     outbox.read()
