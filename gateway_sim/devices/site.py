@@ -16,13 +16,12 @@ from gateway_sim.devices.plantfile import Device, Group, Plant, PlantError, Tag
 SCHEMA = 1
 
 
-def site_document(plant: Plant, *, window_s: int = 10, raw: bool = True) -> dict[str, Any]:
-    """The site document (schema 1) that polls all of `plant`: windows of `window_s`, samples if `raw`."""
+def site_document(plant: Plant, *, window_s: int = 10) -> dict[str, Any]:
+    """The site document (schema 1) that polls all of `plant`: windows of `window_s`."""
     return {
         "schema": SCHEMA,
         "modbus": {"devices": [_device(device) for device in plant.devices]},
         "windows": {"length_s": window_s},
-        **({} if raw else {"uplink": {"raw": False}}),
     }
 
 
@@ -50,14 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="gateway_sim.devices.site", description=__doc__)
     parser.add_argument("--plant", type=Path, required=True, help="the directory that holds plant.json")
     parser.add_argument("--window", type=int, default=10, metavar="S", help="window length in s (default 10)")
-    parser.add_argument("--no-raw", action="store_true", help="send windows only")
     options = parser.parse_args(arguments)
     try:
         plant = plantfile.read(options.plant)
     except PlantError as error:
         print(f"site: {error}", file=sys.stderr)
         return 2
-    document = site_document(plant, window_s=options.window, raw=not options.no_raw)
+    document = site_document(plant, window_s=options.window)
     yaml.safe_dump(document, sys.stdout, sort_keys=False, allow_unicode=True)
     return 0
 

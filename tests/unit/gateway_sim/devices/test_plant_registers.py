@@ -93,8 +93,8 @@ def test_a_missing_or_foreign_plant_json_is_named(tmp_path: Path) -> None:
 
 
 def test_the_site_document_names_every_series() -> None:
-    document = site_document(as_plant(), window_s=5, raw=False)
-    assert (document["windows"], document["uplink"]) == ({"length_s": 5}, {"raw": False})
+    document = site_document(as_plant(), window_s=5)
+    assert document["windows"] == {"length_s": 5}
     names = {
         f"{device['name']}/{tag['name']}"
         for device in document["modbus"]["devices"]
