@@ -70,7 +70,7 @@ async def _demo(options: argparse.Namespace) -> int:
 async def _tell(gateway: VirtualGateway, screen: Screen) -> Report:
     """Run every step; the first that fails ends the story, and the sums are taken all the same."""
     results: list[StepResult] = []
-    story = Story(gateway, Watch(gateway), now_ms())
+    story = Story(gateway, Watch(gateway), now_ms(), screen.note)
     told = [(START[0], _start(gateway)), *((step.name, step.tell(story)) for step in STEPS)]
     for name, telling in told:
         if results and not results[-1].ok:
@@ -126,7 +126,7 @@ def _checker_options(gateway: VirtualGateway) -> str:
 
 async def _ask(gateway: VirtualGateway, screen: Screen, titles: list[tuple[str, str]]) -> None:
     """Let a person repeat a step of their choice until they have seen enough."""
-    story = Story(gateway, Watch(gateway), now_ms())
+    story = Story(gateway, Watch(gateway), now_ms(), lambda _: None)
     while True:
         for number, (_, title) in enumerate(titles[1:], 1):
             screen.console.print(f"  {number}  {title}", markup=False)

@@ -43,15 +43,19 @@ class Step:
 
 
 class Story:
-    """Runs the steps against one gateway; `since_ms` is when its story began."""
+    """Runs the steps against one gateway; `since_ms` is when its story began, `note` takes what goes on."""
 
-    def __init__(self, gateway: VirtualGateway, watch: Watch, since_ms: int) -> None:
+    def __init__(
+        self, gateway: VirtualGateway, watch: Watch, since_ms: int, note: Callable[[str], None]
+    ) -> None:
         self.gateway = gateway
         self.watch = watch
         self.since_ms = since_ms
+        self.note = note
 
     async def telemetry(self) -> str:
         """Every series arrives with the devices' own values, units and times."""
+        self.note(f"watching for {WATCHED_S:g} s")
         await asyncio.sleep(WATCHED_S)
         account = await self._settle()
         if account.missing_series:
@@ -95,6 +99,7 @@ class Story:
     async def nucleus_restarted(self) -> str:
         """The nucleus, and with it every component, goes down and comes back."""
         before = self.gateway.status()["components"]
+        self.note("the nucleus stops its components, and itself")
         code = await self.gateway.stop_nucleus()
         if code != 0:
             raise StepFailed(f"the nucleus exited with {code}")
@@ -116,6 +121,7 @@ class Story:
     async def _cut(self, how: str) -> str:
         await self.gateway.line("reset" if how == "reset" else "silence")
         start = time.monotonic()
+        self.note(f"the line to the broker is cut for {OUTAGE_S:g} s")
         # What was already with the rule engine may still land; after a moment nothing may.
         await asyncio.sleep(OUTAGE_S / 4)
         frozen = await self.watch.envelopes()
@@ -134,6 +140,7 @@ class Story:
         end = time.monotonic() + SETTLE_S
         while True:
             account = await self.watch.check(self.since_ms, until_ms)
+            self.note(f"{account.served:,} values served, {account.lost:,} of them still on their way")
             examples = "; ".join(account.examples[:3])
             if account.doubled or account.wrong or account.windows_wrong:
                 values = f"{account.doubled} values doubled, {account.wrong} wrong"
