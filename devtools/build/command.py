@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from devtools.build.stage import inputs_digest, is_current, stage
 from devtools.build.wheels import MACHINES, PYTHONS, BuildError, Target, this_machine
@@ -17,16 +20,26 @@ def main(argv: Sequence[str]) -> int:
     targets = _targets(argv)
     shown = BUILD.relative_to(ROOT)
     try:
-        if is_current(BUILD, inputs_digest(ROOT, targets)):
-            print(f"{shown} is up to date")
-            return 0
-        staged = stage(ROOT, BUILD, CACHE, targets)
+        with one_at_a_time(CACHE):
+            if is_current(BUILD, inputs_digest(ROOT, targets)):
+                print(f"{shown} is up to date")
+                return 0
+            staged = stage(ROOT, BUILD, CACHE, targets)
     except (Reject, BuildError) as error:
         print(f"dev build: {error}", file=sys.stderr)
         return 1
     print("\n".join(staged))
     print(f"staged in {shown} for {', '.join(map(str, targets))}")
     return 0
+
+
+@contextlib.contextmanager
+def one_at_a_time(cache: Path) -> Iterator[None]:
+    """Wait for another build in this checkout: two would swap the same folders under each other."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _targets(argv: Sequence[str]) -> list[Target]:

@@ -147,15 +147,19 @@ def test_hard_waits_and_restarts_soft_only_orders(gateway: Gateway, build: Build
 def test_stop_is_asked_then_forced_and_leaves_nothing(gateway: Gateway, build: Build) -> None:
     build.component(
         "a.Polite",
-        {"run": "trap 'echo bye; exit 0' TERM; sleep 600 & wait", "shutdown": "echo shutdown script"},
+        {
+            "run": "trap 'echo bye; exit 0' TERM; sleep 600 & echo ready; wait",
+            "shutdown": "echo shutdown script",
+        },
     )
     stubborn = {
-        "run": f"trap '' TERM; {sys.executable} -c 'import time; time.sleep(600)'; echo on; sleep 600"
+        "run": f"trap '' TERM; echo ready; {sys.executable} -c 'import time; time.sleep(600)'; echo on; sleep 600"
     }
     build.component("a.Stubborn", stubborn | {"shutdown": {"Script": "true", "Timeout": 1}})
     gateway.start("--deployment", str(build.deployment({"a.Polite": {}, "a.Stubborn": {}})))
     for name in ("a.Polite", "a.Stubborn"):
-        gateway.until_state(name, "RUNNING")
+        # RUNNING is when the shell starts; a signal before its trap would find another program.
+        until(lambda name=name: "ready" in gateway.output(name), f"{name} has set its trap")  # type: ignore[misc]
     assert gateway.process is not None
     children = psutil.Process(gateway.process.pid).children(recursive=True)
     gateway.stop()
