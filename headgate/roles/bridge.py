@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.bridge.calls import serve_calls
 from headgate.bridge.handover import HUB_TOPIC, Handover, Options
 from headgate.bus.api import Bus
 from headgate.clock import Clock
@@ -19,7 +20,6 @@ from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.driver import Change, Driver
 from headgate.errors import Reject
-from headgate.modbus.driver import ModbusDriver
 from headgate.roles.process import Run, main
 
 COMPONENT_SCHEMA = 1
@@ -29,10 +29,27 @@ MakeDriver = Callable[[Clock, Callable[[str], None]], Driver]
 
 log = logging.getLogger(__name__)
 
-DRIVERS: dict[str, MakeDriver] = {
-    "modbus": lambda clock, notice: ModbusDriver(clock, notice=notice),
-}
-"""Bridges by name; the name is also the site document's section, and part of the bridge's topics."""
+
+def _modbus(clock: Clock, notice: Callable[[str], None]) -> Driver:
+    from headgate.modbus.driver import ModbusDriver
+
+    # What a device does, the driver says in its own words; pymodbus would add a line for each request.
+    logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
+    return ModbusDriver(clock, notice=notice)
+
+
+def _ble(clock: Clock, notice: Callable[[str], None]) -> Driver:
+    from headgate.ble.driver import BleDriver
+
+    logging.getLogger("bleak").setLevel(logging.CRITICAL + 1)
+    return BleDriver(clock, notice=notice)
+
+
+DRIVERS: dict[str, MakeDriver] = {"modbus": _modbus, "ble": _ble}
+"""Bridges by name; the name is also the site document's section, and part of the bridge's topics.
+
+A driver is imported where it is made: a bridge to one field bus never loads the library of another.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +88,6 @@ def bridge(name: str, *, options: Options | None = None) -> Run:
     """The role of the bridge of that name, for `headgate.roles.process.main`."""
 
     async def run(bus: Bus, clock: Clock, stop: asyncio.Event) -> None:
-        # What a device does, the driver says in its own words; pymodbus would add a line for each request.
-        logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
         component = await _first_config(name, bus, stop)
         if component is not None:
             await Bridge(name, component, bus, clock, options or Options()).run(stop)
@@ -105,7 +120,11 @@ class Bridge:
         self._component.root.create()
         self._handover.restore(self._component.root)
         try:
-            with self._handover.attached(), self._bus.subscribe(HUB_TOPIC, self._on_hub):
+            with (
+                self._handover.attached(),
+                self._bus.subscribe(HUB_TOPIC, self._on_hub),
+                serve_calls(self._bus, self._name, self._driver, self._clock),
+            ):
                 self._load()
                 async with asyncio.TaskGroup() as group:
                     driving = group.create_task(self._driver.run(self._handover.take), name="driver")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.ble import config as ble
 from headgate.config.accepted import read_accepted, store_accepted
 from headgate.config.reader import Problems, Section, describe
 from headgate.config.site import load_document, parse_sections
@@ -160,7 +161,7 @@ def _windows(section: Section) -> int:
     return round(length_s * 1000)
 
 
-OWNERS = {"windows": _windows, "modbus": modbus.parse}
+OWNERS = {"windows": _windows, "modbus": modbus.parse, "ble": ble.parse}
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 
 

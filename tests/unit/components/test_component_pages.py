@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from headgate.ble.config import parse_mapping as parse_ble
+from headgate.ble.decoders.registry import PROFILES
 from headgate.errors import Reject
 from headgate.modbus.config import parse_mapping
 from headgate.roles import hub_config
@@ -64,13 +66,16 @@ def hub(values: Mapping[str, Any]) -> object:
     return hub_config.parse_config(values)
 
 
+PARSERS = [("headgate.ModbusBridge", bridge), ("headgate.BleBridge", bridge), ("headgate.Hub", hub)]
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_page_has_every_section(component: str) -> None:
     for heading in HEADINGS:
         assert section(page(component), heading).strip()
 
 
-@pytest.mark.parametrize(("component", "parse"), [("headgate.ModbusBridge", bridge), ("headgate.Hub", hub)])
+@pytest.mark.parametrize(("component", "parse"), PARSERS)
 def test_every_configuration_key_is_documented_and_accepted(component: str, parse: Parse) -> None:
     documented = {key.partition(".")[0] for key in keys(section(page(component), "Configuration"))}
     assert documented - {"accessControl"} == accepted(parse, {"schema": 1, NO_SUCH_KEY: 1})
@@ -121,7 +126,20 @@ def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
     assert documented == known - {"devices[].transport"}
 
 
-@pytest.mark.parametrize(("component", "parse"), [("headgate.ModbusBridge", bridge), ("headgate.Hub", hub)])
+def test_every_key_of_a_ble_device_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.BleBridge"), "Site document", "###")) - set(PROFILES)
+    device = {"name": "d", "address": "AA:BB:CC:DD:EE:FF", "profile": "ess", NO_SUCH_KEY: 1}
+    known = accepted(parse_ble, {NO_SUCH_KEY: 1})
+    known |= {f"devices[].{key}" for key in accepted(parse_ble, {"devices": [device]})}
+    assert documented == known
+
+
+def test_the_example_of_a_ble_section_is_accepted() -> None:
+    (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.BleBridge"))
+    assert {device.profile for device in parse_ble(yaml.safe_load(example)["ble"]).devices} == set(PROFILES)
+
+
+@pytest.mark.parametrize(("component", "parse"), PARSERS)
 def test_the_example_of_a_configuration_update_is_accepted(component: str, parse: Parse) -> None:
     (example,) = re.findall(
         r"(?s)```json\n(.*?)```", section(page(component), "Example: configuration update")

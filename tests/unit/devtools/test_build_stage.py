@@ -18,7 +18,13 @@ from headgate.errors import Reject
 
 ROOT = Path(__file__).resolve().parents[3]
 TARGET = Target("x86_64", "3.11")
-COMPONENTS = {"headgate.Bundle", "headgate.Hub", "headgate.ModbusBridge", "headgate.Runtime"}
+COMPONENTS = {
+    "headgate.BleBridge",
+    "headgate.Bundle",
+    "headgate.Hub",
+    "headgate.ModbusBridge",
+    "headgate.Runtime",
+}
 
 
 @pytest.fixture

@@ -17,6 +17,15 @@ ALLOWED = {
         ("SubscribeToTopic", "hg/v1/local/ack/modbus"),
         ("SubscribeToTopic", "hg/v1/local/hub"),
         ("SubscribeToTopic", "hg/v1/local/dictionary/modbus"),
+        ("SubscribeToTopic", "hg/v1/local/call/modbus"),
+    },
+    "headgate.BleBridge": {
+        ("PublishToTopic", "hg/v1/local/batch/ble"),
+        ("PublishToTopic", "hg/v1/local/reply/*"),
+        ("SubscribeToTopic", "hg/v1/local/ack/ble"),
+        ("SubscribeToTopic", "hg/v1/local/hub"),
+        ("SubscribeToTopic", "hg/v1/local/dictionary/ble"),
+        ("SubscribeToTopic", "hg/v1/local/call/ble"),
     },
     "headgate.Hub": {
         ("PublishToTopic", "hg/v1/local/ack/*"),

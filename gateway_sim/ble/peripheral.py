@@ -1,0 +1,182 @@
+"""The devices as the daemon knows them: seen, connected, their GATT objects, and forgotten again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from dbus_fast import Variant
+
+from gateway_sim.ble import ess
+from gateway_sim.ble.objects import Interfaces, ObjectTree, Properties
+from gateway_sim.ble.refusal import Refusal
+from gateway_sim.ble.sensors import Advertisement
+from gateway_sim.ble.station import ADAPTER_PATH, Station
+
+DEVICE = "org.bluez.Device1"
+GATT_SERVICE = "org.bluez.GattService1"
+CHARACTERISTIC = "org.bluez.GattCharacteristic1"
+SERVICE_NODE = "service000a"
+FIRST_HANDLE = 0x000B
+CONNECT_S, READ_S = 0.03, 0.005
+"""About one connection interval's worth of a fast peripheral."""
+TEMPORARY_S = 30.0
+"""BlueZ forgets an unpaired device this long after it was last seen (main.conf, TemporaryTimeout)."""
+
+
+class Peripherals:
+    """Device1 and the GATT objects below it. `hang_reads`: reads are taken and never answered."""
+
+    def __init__(
+        self,
+        tree: ObjectTree,
+        stations: Mapping[str, Station],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._tree, self._stations, self._monotonic_s = tree, stations, monotonic_s
+        self._seen_s: dict[str, float] = {}
+        self.hang_reads = False
+
+    def seen(self, station: Station, advertisement: Advertisement) -> None:
+        """A packet came in: the device appears, or its properties change, in one signal."""
+        self._seen_s[station.path] = self._monotonic_s()
+        heard = _heard(advertisement, station.rssi_dbm())
+        if station.path in self._tree.objects:
+            self._tree.change(station.path, DEVICE, heard)
+        else:
+            self._tree.add(station.path, {DEVICE: {**_unknown_device(station), **heard}})
+
+    def discovery_ended(self) -> None:
+        """BlueZ then takes back how strong each device was."""
+        for path in self._known():
+            if "RSSI" in self._tree.objects[path][DEVICE]:
+                self._tree.change(path, DEVICE, {}, ["RSSI"])
+
+    def forget(self) -> None:
+        """Remove devices that were not seen for a while and are neither connected nor paired."""
+        for path in tuple(self._known()):
+            kept = self.is_connected(path) or self._tree.value(path, DEVICE, "Paired")
+            if not kept and self._monotonic_s() - self._seen_s[path] > TEMPORARY_S:
+                self._tree.remove(path)
+
+    def remove(self, path: str) -> None:
+        if path not in self._tree.objects or path not in self._stations:
+            raise Refusal.bluez("DoesNotExist", "Does Not Exist")
+        self.disconnect(path)
+        self._tree.remove(path)
+
+    def is_connected(self, path: str) -> bool:
+        return path in self._tree.objects and bool(self._tree.value(path, DEVICE, "Connected"))
+
+    async def connect(self, path: str) -> None:
+        """Connect and resolve the services; nothing happens where that is so already."""
+        station = self._stations[path]
+        if self.is_connected(path):
+            return
+        if not station.sensor.connectable:
+            raise Refusal.bluez("Failed", "le-connection-abort-by-local")
+        await asyncio.sleep(CONNECT_S)
+        if path not in self._tree.objects:
+            raise Refusal.bluez("Failed", "le-connection-abort-by-local")
+        station.connected()
+        self._tree.change(path, DEVICE, {"Connected": Variant("b", True)})
+        for below, interfaces in _gatt_objects(station):
+            self._tree.add(below, interfaces)
+        self._tree.change(path, DEVICE, {"ServicesResolved": Variant("b", True)})
+
+    def disconnect(self, path: str) -> None:
+        """End the connection, if there is one."""
+        if not self.is_connected(path):
+            return
+        off = Variant("b", False)
+        self._tree.remove(f"{path}/{SERVICE_NODE}")
+        self._tree.change(path, DEVICE, {"ServicesResolved": off, "Connected": off})
+
+    def disconnect_all(self) -> None:
+        for path in tuple(self._known()):
+            self.disconnect(path)
+
+    async def read(self, path: str) -> bytes | None:
+        """A characteristic's value, recorded as read; None when reads hang."""
+        if self.hang_reads:
+            return None
+        await asyncio.sleep(READ_S)
+        if path not in self._tree.objects:
+            raise Refusal.bluez("Failed", "Not connected")
+        station, tag = self._place(path)
+        # No await from here to the reply: what is recorded as answered is answered.
+        value = station.read(tag)
+        self._tree.objects[path][CHARACTERISTIC]["Value"] = Variant("ay", value)
+        return value
+
+    def notify(self, path: str, *, on: bool) -> None:
+        self._tree.change(path, CHARACTERISTIC, {"Notifying": Variant("b", on)})
+
+    def tick(self, station: Station) -> None:
+        """Send what a connected station notifies."""
+        for path, interfaces in tuple(self._tree.objects.items()):
+            of_it = path.startswith(station.path + "/") and CHARACTERISTIC in interfaces
+            if of_it and interfaces[CHARACTERISTIC]["Notifying"].value:
+                value = station.glance(self._place(path)[1])
+                self._tree.change(path, CHARACTERISTIC, {"Value": Variant("ay", value)})
+
+    def _known(self) -> Iterator[str]:
+        return (path for path in self._stations if path in self._tree.objects)
+
+    def _place(self, path: str) -> tuple[Station, str]:
+        """Whose characteristic an object is, and the tag that it shows."""
+        device, _, node = path.partition(f"/{SERVICE_NODE}/char")
+        return self._stations[device], tuple(ess.CHARACTERISTICS)[(int(node, 16) - FIRST_HANDLE) // 2]
+
+
+def _unknown_device(station: Station) -> Properties:
+    device, off = station.device, Variant("b", False)
+    return {
+        "Address": Variant("s", device.address),
+        "AddressType": Variant("s", "public"),
+        "Name": Variant("s", device.name),
+        "Alias": Variant("s", device.name),
+        "Adapter": Variant("o", ADAPTER_PATH),
+        **dict.fromkeys(("Paired", "Bonded", "Trusted", "Blocked", "LegacyPairing"), off),
+        "Connected": off,
+        "ServicesResolved": off,
+        "UUIDs": Variant("as", []),
+    }
+
+
+def _heard(advertisement: Advertisement, rssi_dbm: int) -> Properties:
+    services = {uuid: Variant("ay", data) for uuid, data in advertisement.service_data.items()}
+    makers = {number: Variant("ay", data) for number, data in advertisement.manufacturer_data.items()}
+    return {
+        "RSSI": Variant("n", rssi_dbm),
+        **({"UUIDs": Variant("as", list(advertisement.uuids))} if advertisement.uuids else {}),
+        **({"ServiceData": Variant("a{sv}", services)} if services else {}),
+        **({"ManufacturerData": Variant("a{qv}", makers)} if makers else {}),
+    }
+
+
+def _gatt_objects(station: Station) -> Iterator[tuple[str, Interfaces]]:
+    """The service and its characteristics, each with a handle for its declaration and one for its value."""
+    service = f"{station.path}/{SERVICE_NODE}"
+    yield (
+        service,
+        {
+            GATT_SERVICE: {
+                "UUID": Variant("s", ess.uuid(ess.SERVICE)),
+                "Primary": Variant("b", True),
+                "Device": Variant("o", station.path),
+                "Includes": Variant("ao", []),
+            }
+        },
+    )
+    for index, (number, _, _) in enumerate(ess.CHARACTERISTICS.values()):
+        properties = {
+            "UUID": Variant("s", ess.uuid(number)),
+            "Service": Variant("o", service),
+            "Value": Variant("ay", b""),
+            "Notifying": Variant("b", False),
+            "Flags": Variant("as", ["read", "notify"]),
+            "MTU": Variant("q", 23),
+        }
+        yield f"{service}/char{FIRST_HANDLE + 2 * index:04x}", {CHARACTERISTIC: properties}

@@ -1,0 +1,131 @@
+"""Which sensors are on the air: what each measures, and how its measurement becomes a packet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway_sim.ble import bthome, ess, ruuvi
+from gateway_sim.ble.blefile import BleDevice, BleTag
+from gateway_sim.ble.story import Place, Room, room, room_story
+
+Raws = Mapping[str, int]
+PACKET_ID_LIMIT = 256
+BTHOME_TAGS = (
+    BleTag("packet_id", "1", 0),
+    BleTag("battery", "%", 0),
+    BleTag("temperature", "°C", 2),
+    BleTag("humidity", "%", 2),
+)
+RUUVI_TAGS = (
+    BleTag("measurement_sequence", "1", 0),
+    BleTag("temperature", "°C", 3),
+    BleTag("humidity", "%", 4),
+    BleTag("pressure", "Pa", 0),
+    *(BleTag(axis, "mG", 0) for axis in ruuvi.AXES),
+    BleTag("battery_voltage", "V", 3),
+    BleTag("tx_power", "dBm", 0),
+    BleTag("movement_counter", "1", 0),
+)
+ESS_TAGS = (BleTag("temperature", "°C", 2), BleTag("humidity", "%", 2), BleTag("pressure", "Pa", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """What a packet carries, in BlueZ's words."""
+
+    uuids: tuple[str, ...] = ()
+    service_data: Mapping[str, bytes] = field(default_factory=dict)
+    manufacturer_data: Mapping[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """A sensor. `measure(count, t_s)` gives the raws that packet `count`, or a read, shows at that time;
+    `advertise(count, raws)` the packet. `connectable` ones answer GATT reads and send no values."""
+
+    device: BleDevice
+    measure: Callable[[int, float], Raws]
+    advertise: Callable[[int, Raws], Advertisement]
+    connectable: bool = False
+
+
+def building(seed: int) -> list[Sensor]:
+    """The sensors of the building that the plant room heats."""
+    return [
+        _bthome(seed, Place("office", 0.30, 118.0), "A4:C1:38:10:00:01", None),
+        _bthome(seed, Place("archive", 0.27, 114.0), "54:48:E6:8F:80:A5", _key(seed)),
+        _ruuvi(seed, Place("cold-store", 0.06, 110.0), "CB:B8:33:4C:88:4F"),
+        _ess(seed, Place("workshop", 0.24, 110.0), "E0:5A:1B:77:00:0C"),
+    ]
+
+
+def _key(seed: int) -> bytes:
+    """A bind key: no secret, only a number that differs by seed."""
+    return (0x231D39C1D7CC1AB1AEE224CD096DB932 ^ seed).to_bytes(16, "big")
+
+
+def _bthome(seed: int, place: Place, address: str, key: bytes | None) -> Sensor:
+    def raws(count: int, now: Room) -> Raws:
+        return {
+            "packet_id": count % PACKET_ID_LIMIT,
+            "battery": round(now.battery_pct),
+            "temperature": round(now.air_c * 100),
+            "humidity": round(now.humidity_pct * 100),
+        }
+
+    def advertise(count: int, values: Raws) -> Advertisement:
+        if key is None:
+            data = bthome.service_data(values)
+        else:
+            data = bthome.encrypted_service_data(values, key=key, address=_mac(address), counter=count)
+        return Advertisement(service_data={bthome.SERVICE_UUID: data})
+
+    device = BleDevice(place.name, address, "bthome", key.hex() if key else None, 1.0, BTHOME_TAGS)
+    return Sensor(device, _measure(seed, place, raws), advertise)
+
+
+def _ruuvi(seed: int, place: Place, address: str) -> Sensor:
+    def raws(count: int, now: Room) -> Raws:
+        axes = {axis: round(g * 1000) for axis, g in zip(ruuvi.AXES, now.acceleration_g, strict=True)}
+        return {
+            "measurement_sequence": count % ruuvi.SEQUENCE_LIMIT,
+            "temperature": round(now.air_c * 200) * ruuvi.TEMPERATURE_STEP,
+            "humidity": round(now.humidity_pct * 400) * ruuvi.HUMIDITY_STEP,
+            "pressure": round(now.pressure_pa),
+            **axes,
+            "battery_voltage": round(now.battery_v * 1000),
+            "tx_power": 4,
+            "movement_counter": now.door_moves % ruuvi.MOVEMENT_LIMIT,
+        }
+
+    def advertise(_: int, values: Raws) -> Advertisement:
+        data = ruuvi.manufacturer_data(values, _mac(address))
+        return Advertisement(manufacturer_data={ruuvi.MANUFACTURER_ID: data})
+
+    device = BleDevice(place.name, address, "ruuvi5", None, 1.0, RUUVI_TAGS)
+    return Sensor(device, _measure(seed, place, raws), advertise)
+
+
+def _ess(seed: int, place: Place, address: str) -> Sensor:
+    def raws(_: int, now: Room) -> Raws:
+        return {
+            "temperature": round(now.air_c * 100),
+            "humidity": round(now.humidity_pct * 100),
+            "pressure": round(now.pressure_pa * 10),
+        }
+
+    def advertise(_: int, __: Raws) -> Advertisement:
+        return Advertisement(uuids=(ess.uuid(ess.SERVICE),))
+
+    device = BleDevice(place.name, address, "ess", None, 5.0, ESS_TAGS)
+    return Sensor(device, _measure(seed, place, raws), advertise, connectable=True)
+
+
+def _measure(seed: int, place: Place, raws: Callable[[int, Room], Raws]) -> Callable[[int, float], Raws]:
+    story = room_story(seed, place)
+    return lambda count, t_s: raws(count, room(story, t_s))
+
+
+def _mac(address: str) -> bytes:
+    return bytes.fromhex(address.replace(":", ""))

@@ -1,0 +1,18 @@
+"""From `ble.json` to the section `ble` of the site document that makes a gateway listen to its sensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway_sim.ble.blefile import BleDevice, Radio
+
+
+def ble_section(radio: Radio) -> dict[str, Any]:
+    """The value of the site document's key `ble`."""
+    return {"adapter": radio.adapter, "devices": [_device(device) for device in radio.devices]}
+
+
+def _device(device: BleDevice) -> dict[str, Any]:
+    row = {"name": device.name, "address": device.address, "profile": device.profile}
+    key = {"bind_key": device.bind_key} if device.bind_key else {}
+    return {**row, **key, "interval_s": device.interval_s}

@@ -1,0 +1,1 @@
+"""The BLE driver: one scanner per adapter, decoders as tables, GATT reads in short sessions."""

@@ -1,0 +1,95 @@
+"""Reads characteristics in short sessions: few at a time, one connect at a time, each step with a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from headgate.ble.radio import Radio, Session
+from headgate.clock import Clock
+from headgate.errors import Reject, Retry
+
+SLOTS = 3
+"""Connections at a time; what common controllers bear beside a scan."""
+ATTEMPTS = 2
+PAUSE_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A characteristic read at a boottime, or the error that stands in its place."""
+
+    uuid: str
+    boot_ms: int
+    data: bytes | None
+    error: str = ""
+
+
+class Gatt:
+    """The connections of one adapter. Short sessions, so that devices and slots are free for others."""
+
+    def __init__(self, radio: Radio, clock: Clock, rng: random.Random) -> None:
+        self.reads = 0
+        self.failures = 0
+        self._radio = radio
+        self._clock = clock
+        self._rng = rng
+        self._slots = asyncio.Semaphore(SLOTS)
+        self._connecting = asyncio.Lock()
+
+    async def read(
+        self,
+        address: str,
+        uuids: Sequence[str],
+        timeout_s: float,
+        each: Callable[[Reading], None],
+        connected: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Connect, read, disconnect; `each` gets every characteristic's reading as it arrives.
+
+        `timeout_s` limits each step. `connected` is called when reading begins. Raises Retry when there was
+        no connection; then `each` was not called.
+        """
+        await self._radio.found(address, timeout_s)
+        async with self._slots:
+            session = await self._connect(address, timeout_s)
+            try:
+                connected()
+                await self._read(session, uuids, timeout_s, each)
+            finally:
+                await session.close()
+
+    async def _read(
+        self, session: Session, uuids: Sequence[str], timeout_s: float, each: Callable[[Reading], None]
+    ) -> None:
+        gone = ""
+        for uuid in uuids:
+            data, error = None, gone
+            if not gone:
+                try:
+                    data = await session.read(uuid, timeout_s)
+                    self.reads += 1
+                except Reject as refused:
+                    error = str(refused)
+                except Retry as lost:
+                    # A device that left one read unanswered would leave the others so too.
+                    gone = error = str(lost)
+            if error:
+                self.failures += 1
+            each(Reading(uuid, self._clock.boot_ms(), data, error))
+
+    async def _connect(self, address: str, timeout_s: float) -> Session:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with self._connecting:
+                    return await self._radio.connect(address, timeout_s)
+            except Retry:
+                self.failures += 1
+                if attempt == ATTEMPTS:
+                    raise
+            pause_ms = round(PAUSE_MS * self._rng.uniform(0.5, 1.5))
+            await self._clock.sleep_until(self._clock.boot_ms() + pause_ms)
+            await self._radio.found(address, timeout_s)
+        raise AssertionError("the last attempt returns or raises")

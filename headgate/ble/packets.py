@@ -1,0 +1,48 @@
+"""Tells a device's new packets from repetitions and replays."""
+
+from __future__ import annotations
+
+from headgate.ble.decoders.quantity import Packet
+
+REPEAT_MS = 1_000
+"""Without an id, the same content again within this time is one packet heard twice."""
+COUNTER_TURN = 100
+"""A counter this near its end may start again from below as much: it has 32 bits."""
+COUNTER_END = 1 << 32
+
+
+class Freshness:
+    """What was last taken from one device. Forgotten at a restart: then the first packet heard is new."""
+
+    def __init__(self) -> None:
+        self.repeats = 0
+        self.replays = 0
+        self._counter: int | None = None
+        self._last: Packet | None = None
+        self._boot_ms = 0
+
+    def is_new(self, packet: Packet, boot_ms: int) -> bool:
+        """Whether to take a packet heard at a boottime; if so it is what the next one is compared with."""
+        if packet.counter is not None and self._counter is not None:
+            if packet.counter == self._counter:
+                self.repeats += 1
+                return False
+            if packet.counter < self._counter and not _turned(self._counter, packet.counter):
+                self.replays += 1
+                return False
+        self._counter = packet.counter
+        if self._last is not None and self._repeats(self._last, packet, boot_ms - self._boot_ms):
+            self.repeats += 1
+            return False
+        self._last, self._boot_ms = packet, boot_ms
+        return True
+
+    @staticmethod
+    def _repeats(last: Packet, packet: Packet, after_ms: int) -> bool:
+        if packet.id is not None:
+            return packet.id == last.id
+        return packet.counter is None and packet.raw == last.raw and after_ms < REPEAT_MS
+
+
+def _turned(before: int, now: int) -> bool:
+    return before >= COUNTER_END - COUNTER_TURN and now < COUNTER_TURN

@@ -1,0 +1,118 @@
+"""One device that is read: its characteristics become frames at its interval, or bad_comm."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from headgate.ble.config import Device
+from headgate.ble.decoders.quantity import Characteristic
+from headgate.ble.gatt import Gatt, Reading
+from headgate.ble.listener import Notice, Sample
+from headgate.clock import Clock
+from headgate.driver import Emit
+from headgate.errors import Reject, Retry
+from headgate.model import Frame, Quality, Value
+
+
+class Poller:
+    """Polls one device until stopped. `indexes` are its tags' places in the driver's series table."""
+
+    def __init__(
+        self, device: Device, indexes: Sequence[int], gatt: Gatt, clock: Clock, notice: Notice
+    ) -> None:
+        self.device = device
+        self.fault = ""
+        self.missed = 0
+        self.characteristics = [c for c in device.format.characteristics if c.quantity.tag in device.tags]
+        self._indexes = dict(zip(device.tags, indexes, strict=True))
+        self._gatt = gatt
+        self._clock = clock
+        self._notice = notice
+        self._task: asyncio.Task[None] | None = None
+        self._reading = False
+        self._stopping = False
+
+    async def run(self, emit: Emit) -> None:
+        """Poll at the interval; a poll that takes longer than it leaves out what it missed."""
+        self._task = asyncio.current_task()
+        due_ms = self._clock.boot_ms()
+        while not self._stopping:
+            await self._poll(emit)
+            due_ms += self.device.interval_ms
+            late_ms = self._clock.boot_ms() - due_ms
+            if late_ms > 0:
+                skipped = -(-late_ms // self.device.interval_ms)
+                self.missed += skipped
+                due_ms += skipped * self.device.interval_ms
+            if not self._stopping:
+                await self._clock.sleep_until(due_ms)
+
+    def stop(self) -> None:
+        """End `run`: reads under way finish and are emitted, waiting and connecting are cut short."""
+        self._stopping = True
+        if self._task is not None and not self._reading:
+            self._task.cancel()
+
+    async def fresh(self, tags: Sequence[str]) -> dict[str, Sample | str]:
+        """Read some tags now: by tag a sample, or in words why there is none. Raises Retry."""
+        wanted = {c.uuid: c for c in self.characteristics if c.quantity.tag in tags}
+        found: dict[str, Sample | str] = {}
+
+        def each(reading: Reading) -> None:
+            found[wanted[reading.uuid].quantity.tag] = _sample(wanted[reading.uuid], reading)
+
+        await self._gatt.read(self.device.address, list(wanted), self.device.timeout_s, each)
+        return found
+
+    async def _poll(self, emit: Emit) -> None:
+        device = self.device
+        asked = {c.uuid: c for c in self.characteristics}
+        faults: list[str] = []
+
+        def begin() -> None:
+            self._reading = True
+
+        def each(reading: Reading) -> None:
+            characteristic = asked[reading.uuid]
+            sample = _sample(characteristic, reading)
+            index = self._indexes[characteristic.quantity.tag]
+            if isinstance(sample, str):
+                faults.append(sample)
+                emit(Frame(reading.boot_ms, [index], [None], [int(Quality.BAD_COMM)]))
+            else:
+                emit(
+                    Frame(sample.boot_ms, [index], [sample.value], [sample.quality] if sample.quality else ())
+                )
+
+        try:
+            await self._gatt.read(device.address, list(asked), device.timeout_s, each, begin)
+        except Retry as error:
+            faults.append(str(error))
+            indexes = list(self._indexes.values())
+            nothing: list[Value] = [None] * len(indexes)
+            bad = [int(Quality.BAD_COMM)] * len(indexes)
+            emit(Frame(self._clock.boot_ms(), indexes, nothing, bad))
+        finally:
+            self._reading = False
+        self._tell(faults)
+
+    def _tell(self, faults: list[str]) -> None:
+        if faults and not self.fault:
+            self._notice(f"{self.device.name}: {faults[0]}")
+        if self.fault and not faults:
+            self._notice(f"{self.device.name}: answers again")
+        self.fault = faults[0] if faults else ""
+
+
+def _sample(characteristic: Characteristic, reading: Reading) -> Sample | str:
+    """The sample in a reading; of wrong length or not known it has no value, of none it is the error."""
+    if reading.data is None:
+        return reading.error
+    try:
+        raw = characteristic.decode(reading.data)
+    except Reject:
+        raw = None
+    if raw is None:
+        return Sample(None, int(Quality.BAD_VALUE), reading.boot_ms)
+    return Sample(characteristic.quantity.value(raw), int(Quality.GOOD), reading.boot_ms)
