@@ -51,6 +51,9 @@ class Gateway(NucleusProcess):
         until(reached, f"{name} is {state}")
         return self.component(name)
 
+    def until_said(self, name: str, line: str) -> None:
+        until(lambda: line in self.output(name), f"{name} says {line}")
+
     def output(self, name: str) -> list[str]:
         """Lines it printed, without their stamps."""
         file = self.root / "logs" / f"{name}.log"
@@ -159,7 +162,7 @@ def test_stop_is_asked_then_forced_and_leaves_nothing(gateway: Gateway, build: B
     gateway.start("--deployment", str(build.deployment({"a.Polite": {}, "a.Stubborn": {}})))
     for name in ("a.Polite", "a.Stubborn"):
         # RUNNING is when the shell starts; a signal before its trap would find another program.
-        until(lambda name=name: "ready" in gateway.output(name), f"{name} has set its trap")  # type: ignore[misc]
+        gateway.until_said(name, "ready")
     assert gateway.process is not None
     children = psutil.Process(gateway.process.pid).children(recursive=True)
     gateway.stop()
