@@ -156,12 +156,12 @@ def test_stop_is_asked_then_forced_and_leaves_nothing(gateway: Gateway, build: B
         },
     )
     stubborn = {
-        "run": f"trap '' TERM; echo ready; {sys.executable} -c 'import time; time.sleep(600)'; echo on; sleep 600"
+        "run": f"trap '' TERM; echo ready; {sys.executable} -c 'import time; time.sleep(600)'; sleep 600"
     }
     build.component("a.Stubborn", stubborn | {"shutdown": {"Script": "true", "Timeout": 1}})
     gateway.start("--deployment", str(build.deployment({"a.Polite": {}, "a.Stubborn": {}})))
     for name in ("a.Polite", "a.Stubborn"):
-        # RUNNING is when the shell starts; a signal before its trap would find another program.
+        # RUNNING is when the shell starts; a signal before its trap is set would just end it.
         gateway.until_said(name, "ready")
     assert gateway.process is not None
     children = psutil.Process(gateway.process.pid).children(recursive=True)
