@@ -20,6 +20,7 @@ from gateway_sim.nucleus.jsonvalue import Json, Object
 from gateway_sim.nucleus.process import STOP_TIMEOUT_S, Leash, ScriptProcess
 from gateway_sim.nucleus.recipes import Recipe, Step
 from gateway_sim.nucleus.variables import MissingVariableError
+from gateway_sim.nucleus.within import within
 
 log = logging.getLogger("nucleus.component")
 ERROR_WINDOW_S = 3600.0
@@ -195,8 +196,7 @@ class Component:
             return True
         process = self._process = await self._spawn(step)
         try:
-            async with asyncio.timeout(step.timeout_s):
-                code = await process.exited()
+            code = await within(step.timeout_s, process.exited(), f"{name} of {self.name}")
         except TimeoutError:
             self._say(f"{name} does not end within {step.timeout_s} s")
             self._process = None
@@ -253,8 +253,7 @@ class Component:
             return
         script = await self._spawn(step)
         try:
-            async with asyncio.timeout(step.timeout_s):
-                await script.wait()
+            await within(step.timeout_s, script.wait(), f"shutdown of {self.name}")
         except TimeoutError:
             await script.stop(0)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from gateway_sim.nucleus.component_log import ComponentLog
+from gateway_sim.nucleus.within import within
 
 log = logging.getLogger("nucleus.process")
 STOP_TIMEOUT_S = 15.0
@@ -141,10 +142,12 @@ class ScriptProcess:
         """
         self.signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._process.wait()
-                await asyncio.wait(self._pumps)
+            await within(timeout_s, self._gone(), f"end of group {self.pid}")
         except TimeoutError:
             log.warning("process group %d ignores SIGTERM for %.0f s: SIGKILL", self.pid, timeout_s)
             self.signal(signal.SIGKILL)
         return await self.wait()
+
+    async def _gone(self) -> None:
+        await self._process.wait()
+        await asyncio.wait(self._pumps)
