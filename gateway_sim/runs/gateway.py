@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import yaml
 
+from gateway_sim.ble import blefile
+from gateway_sim.ble.site import ble_section
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.site import site_document
 from gateway_sim.faults.control import command
@@ -36,13 +38,15 @@ SETTLED = ("RUNNING", "FINISHED")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start: the nucleus's profile, the gateway's thing name, the plant's options."""
+    """What to start: the nucleus's profile, the gateway's thing name, the plant's options; `ble`: a radio with
+    sensors, and the bridge for them where `components` names it."""
 
     profile: Profile = "classic"
     thing: str = "gw-demo"
     plant: Sequence[str] = ()
     window_s: int = 10
     components: Sequence[str] = COMPONENTS
+    ble: bool = False
 
 
 class VirtualGateway:
@@ -64,6 +68,8 @@ class VirtualGateway:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._start_cloud(), name="cloud")
             group.create_task(self._start_plant(), name="plant")
+            if self.plan.ble:
+                group.create_task(self._start_radio(), name="radio")
         await self._start_proxy()
         self._write_deployment()
         await self.start_nucleus(deploy=True)
@@ -79,7 +85,8 @@ class VirtualGateway:
         argv += ["--tap", str(self.tap)]
         if deploy:
             argv += ["--deployment", str(self.run.path / "deployment.json")]
-        await self.processes.start("nucleus", argv, ready=root / "status.json")
+        bus = {"DBUS_SYSTEM_BUS_ADDRESS": self._radio().bus_address} if self.plan.ble else {}
+        await self.processes.start("nucleus", argv, ready=root / "status.json", environment=bus)
         await self.wait_running()
 
     async def stop_nucleus(self) -> int:
@@ -145,6 +152,13 @@ class VirtualGateway:
         argv = [sys.executable, "-m", "gateway_sim.devices", "--dir", str(self.run.plant), *self.plan.plant]
         await self.processes.start("plant", argv, ready=self.run.plant / "plant.json")
 
+    async def _start_radio(self) -> None:
+        argv = [sys.executable, "-m", "gateway_sim.ble", "--dir", str(self.run.ble)]
+        await self.processes.start("radio", argv, ready=self.run.ble / blefile.FILE_NAME)
+
+    def _radio(self) -> blefile.Radio:
+        return blefile.read(self.run.ble)
+
     async def _start_proxy(self) -> None:
         broker, control = self.cloud["broker"], self.run.control / "proxy.socket"
         argv = [sys.executable, "-m", "gateway_sim.faults.proxy", "--control", str(control)]
@@ -156,6 +170,8 @@ class VirtualGateway:
 
     def _write_deployment(self) -> None:
         document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
+        if self.plan.ble:
+            document["ble"] = ble_section(self._radio())
         text = yaml.safe_dump(document, sort_keys=False).encode()
         site = self.run.path / "site.yaml"
         site.write_bytes(text)
