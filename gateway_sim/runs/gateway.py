@@ -38,8 +38,10 @@ SETTLED = ("RUNNING", "FINISHED")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start: the nucleus's profile, the gateway's thing name, the plant's options; `ble`: a radio with
-    sensors, and the bridge for them where `components` names it."""
+    """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
+
+    `ble` starts a radio with sensors; `components` names the bridge for them.
+    """
 
     profile: Profile = "classic"
     thing: str = "gw-demo"
