@@ -47,6 +47,7 @@ class Bluetoothd:
         self.tree = ObjectTree(self._send)
         self.peripherals = Peripherals(self.tree, stations)
         self.adapter = Adapter(self.tree, self.peripherals, on_discovery, wedged=wedged)
+        self._left = False
         self._methods: Mapping[tuple[str, str], Method] = {
             (OBJECT_MANAGER, "GetManagedObjects"): self._managed,
             (PROPERTIES, "Get"): self._get,
@@ -80,6 +81,7 @@ class Bluetoothd:
     async def stop(self, why: str) -> None:
         """Leave the bus, as a daemon that ends: no signal says so but the name's loss."""
         self.adapter.close(why)
+        self._left = True
         self._bus.disconnect()
         await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast's
 
@@ -91,7 +93,9 @@ class Bluetoothd:
             self.adapter.carry(station, packet.advertisement)
 
     def _send(self, message: Message) -> None:
-        self._bus.send(message)
+        # A call that was answered while the daemon left has nobody to answer to.
+        if not self._left and self._bus.connected:
+            self._bus.send(message)
 
     def _handle(self, message: Message) -> bool:
         if message.message_type is MessageType.SIGNAL:
@@ -117,8 +121,7 @@ class Bluetoothd:
             if answer is None:
                 return
             reply = Message.new_method_return(call, *answer)
-        if self._bus.connected:
-            self._send(reply)
+        self._send(reply)
 
     def _check_object(self, call: Message) -> None:
         interfaces = self.tree.objects.get(call.path or "")

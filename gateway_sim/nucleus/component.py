@@ -300,5 +300,6 @@ class Component:
 
 def inherited_environment() -> dict[str, str]:
     """What a component gets of the nucleus's own environment, and nothing more."""
-    kept = {"PATH", "HOME", "LANG"}
+    # On a Raspberry Pi the bus is the system's; a simulated one has to be named.
+    kept = {"PATH", "HOME", "LANG", "DBUS_SYSTEM_BUS_ADDRESS"}
     return {key: value for key, value in os.environ.items() if key in kept or key.startswith("HEADGATE_")}

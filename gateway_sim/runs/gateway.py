@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 import yaml
 
+from gateway_sim.ble import blefile
+from gateway_sim.ble.site import ble_section
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.site import site_document
 from gateway_sim.faults.control import command
@@ -36,7 +38,10 @@ SETTLED = ("RUNNING", "FINISHED")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start: the nucleus's profile, the gateway's thing name, the plant's options."""
+    """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
+
+    `ble` starts a radio with sensors; `components` names the bridge for them.
+    """
 
     profile: Profile = "classic"
     thing: str = "gw-demo"
@@ -45,6 +50,7 @@ class Plan:
     components: Sequence[str] = COMPONENTS
     build: Path | None = None
     """Where the components are staged; the repository's `greengrass-build` unless given."""
+    ble: bool = False
 
 
 class VirtualGateway:
@@ -67,8 +73,10 @@ class VirtualGateway:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._start_cloud(), name="cloud")
             group.create_task(self._start_plant(), name="plant")
+            if self.plan.ble:
+                group.create_task(self._start_radio(), name="radio")
         await self._start_proxy()
-        self.write_deployment(site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s))
+        self.write_deployment(self.site())
         await self.start_nucleus(deploy=True)
 
     async def start_nucleus(self, *, deploy: bool = False) -> None:
@@ -82,7 +90,8 @@ class VirtualGateway:
         argv += ["--tap", str(self.tap)]
         if deploy:
             argv += ["--deployment", str(self.run.path / "deployment.json")]
-        await self.processes.start("nucleus", argv, ready=root / "status.json")
+        bus = {"DBUS_SYSTEM_BUS_ADDRESS": self._radio().bus_address} if self.plan.ble else {}
+        await self.processes.start("nucleus", argv, ready=root / "status.json", environment=bus)
         await self.wait_running()
 
     async def stop_nucleus(self) -> int:
@@ -148,6 +157,13 @@ class VirtualGateway:
         argv = [sys.executable, "-m", "gateway_sim.devices", "--dir", str(self.run.plant), *self.plan.plant]
         await self.processes.start("plant", argv, ready=self.run.plant / "plant.json")
 
+    async def _start_radio(self) -> None:
+        argv = [sys.executable, "-m", "gateway_sim.ble", "--dir", str(self.run.ble)]
+        await self.processes.start("radio", argv, ready=self.run.ble / blefile.FILE_NAME)
+
+    def _radio(self) -> blefile.Radio:
+        return blefile.read(self.run.ble)
+
     async def _start_proxy(self) -> None:
         broker, control = self.cloud["broker"], self.run.control / "proxy.socket"
         argv = [sys.executable, "-m", "gateway_sim.faults.proxy", "--control", str(control)]
@@ -156,6 +172,11 @@ class VirtualGateway:
         listen = (await command(control))["listen"]
         assert isinstance(listen, list)
         self._proxy_address = "{}:{}".format(*listen)
+
+    def site(self) -> dict[str, Any]:
+        """The site document that reads all of the plant, and of the radio where there is one."""
+        document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
+        return {**document, "ble": ble_section(self._radio())} if self.plan.ble else document
 
     def write_deployment(self, document: Mapping[str, Any]) -> None:
         """Write the site document and the deployment that names it; `start_nucleus(deploy=True)` takes it."""

@@ -52,8 +52,18 @@ class Processes:
             with contextlib.suppress(ProcessLookupError):
                 await process.wait()
 
-    async def start(self, name: str, argv: Sequence[str], *, ready: Path, timeout_s: float = 60) -> None:
+    async def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        ready: Path,
+        timeout_s: float = 60,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Start `argv`, its output in `logs/<name>.log`, and return once it has written the file `ready`.
+
+        `environment` comes on top of the run's.
 
         Raises NotStarted with the log's last lines when it exits first or takes longer than `timeout_s`.
         """
@@ -65,7 +75,7 @@ class Processes:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
-                env=self._environment,
+                env={**self._environment, **(environment or {})},
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )

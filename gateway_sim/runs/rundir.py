@@ -40,6 +40,10 @@ class RunDir:
         return (self.link or self.path) / "gateway"
 
     @property
+    def ble(self) -> Path:
+        return (self.link or self.path) / "ble"
+
+    @property
     def control(self) -> Path:
         return (self.link or self.path) / "control"
 
@@ -57,7 +61,7 @@ def make_run(base: Path) -> RunDir:
     run_id = os.environ.get(MARK) or secrets.token_hex(4)
     path = (base / run_id).resolve()
     _forget_old_runs(base)
-    for part in ("plant", "cloud", "gateway", "control", "state", "logs"):
+    for part in ("plant", "ble", "cloud", "gateway", "control", "state", "logs"):
         (path / part).mkdir(parents=True, exist_ok=True)
     link = None
     if len(os.fsencode(path)) + SOCKET_NAME_ROOM > SOCKET_PATH_LIMIT:
