@@ -22,7 +22,6 @@ _KNOWN: Final = (
     *("list-type", "prefix", "start-after", "continuation-token", "max-keys", "encoding-type", "delimiter"),
     *("fetch-owner", "x-id"),
 )
-)
 
 
 @dataclass(frozen=True, slots=True)
