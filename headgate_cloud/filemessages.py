@@ -1,4 +1,4 @@
-"""The pure middle of files: what gateways ask on `up/file`, what is answered on `dn/file` (docs/requests.md)."""
+"""The pure middle of files: what gateways say on `up/file`, what is answered on `dn/file`."""
 
 from __future__ import annotations
 

@@ -111,9 +111,9 @@ class Files:
                     done = [n for n, part in sorted(held.items()) if _right(plan, n, part, checksums)]
                     where = self.uploads.put_list(plan, row.key, row.upload_id, checksums, done)
                     return urls(plan.file_id, row.upload_id, where)
-                if self._is_finished(row, plan.sha256):
-                    self.tables.complete(plan.thing, plan.file_id, row.upload_id, self.now_ms())
-            if not self._is_finished(row, plan.sha256):
+            if row.fits(plan) and self._is_finished(row, plan.sha256):
+                self.tables.complete(plan.thing, plan.file_id, row.upload_id, self.now_ms())
+            else:
                 self._begin(plan, row)
             row = self._row(plan.thing, plan.file_id)
         raise Raced(f"{plan.thing}/{plan.file_id}")

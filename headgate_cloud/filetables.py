@@ -88,10 +88,12 @@ class FileTables:
             "sha256": {"S": plan.sha256},
             "part_size": {"N": str(plan.part_size_bytes)},
         }
-        held = "#upload_id = :old" if instead_of else "attribute_not_exists(#upload_id)"
-        return self._update(
-            plan.thing, plan.file_id, sets, now_ms, held, {":old": {"S": instead_of}} if instead_of else {}
-        )
+        condition = "#upload_id = :old" if instead_of else "attribute_not_exists(#upload_id)"
+        values: dict[str, object] = {":complete": {"S": "complete"}}
+        if instead_of:
+            values[":old"] = {"S": instead_of}
+        condition += " AND #state <> :complete"
+        return self._update(plan.thing, plan.file_id, sets, now_ms, condition, values)
 
     def complete(self, thing: str, file_id: str, upload_id: str, now_ms: int) -> bool:
         """Of the upload in force; False where it is not in force any more."""

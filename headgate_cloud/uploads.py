@@ -1,4 +1,4 @@
-"""Multipart uploads in S3, as the signer and the completer use them. The gateway has no right of its own there."""
+"""Multipart uploads in S3: made, signed for, listed and completed with the handler's own rights."""
 
 from __future__ import annotations
 
