@@ -16,11 +16,13 @@ import aiomqtt
 import boto3
 from botocore.config import Config
 
-from gateway_sim.cloud import aws, broker, certificates, child, control, iotdata
+from gateway_sim.cloud import aws, broker, certificates, child, control, iot_endpoint, iotdata, jobs_mqtt
 from gateway_sim.cloud.certificates import Certificates, Identity
 from gateway_sim.cloud.counters import Counters, write_json
 from gateway_sim.cloud.engine import RuleEngine, sender
 from gateway_sim.cloud.event_source import EventSource, load
+from gateway_sim.cloud.jobs_protocol import Protocol
+from gateway_sim.cloud.jobs_state import Jobs
 from gateway_sim.cloud.stack import Function, Stack, read
 from gateway_sim.cloud.template import REGION, Template
 
@@ -70,24 +72,32 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         acks = Acknowledgements(client, counters)
         iot_data = await parts.enter_async_context(iotdata.serving(acks.publish))
         _set_environment(stack.function, moto.endpoint, iot_data)
-        dynamodb, sqs = await asyncio.to_thread(_clients)
+        dynamodb, sqs, iot = await asyncio.to_thread(_clients)
+        await asyncio.to_thread(_register, iot, options.things)
+        jobs = Protocol(Jobs(time.time))
+        plane = await parts.enter_async_context(jobs_mqtt.connected(jobs, mqtt, certs))
+        control_plane = iot_endpoint.serving(jobs.jobs, moto.endpoint, iot, plane.changed)
+        iot_endpoint_url = await parts.enter_async_context(control_plane)
         urls = await asyncio.to_thread(stack.deploy, dynamodb, sqs)
         engine = RuleEngine(stack.rule, sender(sqs, urls[stack.rule_queue]), counters, _now_ms)
         await engine.subscribe(client)
         handler = await asyncio.to_thread(load, stack.function)
         source = EventSource(stack.function, handler, sqs, urls[stack.function.queue], counters)
-        commands = _commands(source, acks, counters, options.directory)
+        commands = _commands(source, acks, counters, jobs, options.directory)
         await parts.enter_async_context(control.serving(options.directory, commands))
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(engine.receive(client), name="receive"),
                 group.create_task(engine.forward(), name="forward"),
                 group.create_task(source.run(), name="event source"),
+                group.create_task(plane.receive(), name="jobs"),
+                group.create_task(plane.keep_time(), name="jobs' time"),
                 group.create_task(_keep_counters(counters, options.directory), name="counters"),
                 group.create_task(_watch(moto.process, "moto"), name="moto"),
                 group.create_task(_watch(mqtt.process, "mosquitto"), name="mosquitto"),
             ]
-            ready = _describe(options, stack, mqtt, moto, iot_data, certs)
+            endpoints = {"aws": moto.endpoint, "iot": iot_endpoint_url, "iot_data": iot_data}
+            ready = _describe(options, stack, mqtt, moto, endpoints, certs)
             write_json(options.directory / READY, ready)
             sys.stdout.write(f"simulated cloud: ready, see {options.directory / READY}\n")
             sys.stdout.flush()
@@ -128,14 +138,21 @@ def _set_environment(function: Function, aws_endpoint: str, iot_data_endpoint: s
     )
 
 
-def _clients() -> tuple[Any, Any]:
+def _clients() -> tuple[Any, Any, Any]:
     # No retries: when moto is stopped, a long poll must end with it, at once.
     once = Config(retries={"total_max_attempts": 1})
-    return boto3.client("dynamodb", config=once), boto3.client("sqs", config=once)
+    dynamodb, sqs, iot = (boto3.client(name, config=once) for name in ("dynamodb", "sqs", "iot"))
+    return dynamodb, sqs, iot
+
+
+def _register(iot: Any, things: Sequence[str]) -> None:
+    """Jobs are for things that the registry knows."""
+    for thing in things:
+        iot.create_thing(thingName=thing)
 
 
 def _commands(
-    source: EventSource, acks: Acknowledgements, counters: Counters, directory: Path
+    source: EventSource, acks: Acknowledgements, counters: Counters, jobs: Protocol, directory: Path
 ) -> dict[str, control.Command]:
     def pause() -> dict[str, object]:
         source.pause()
@@ -153,6 +170,14 @@ def _commands(
         acks.dropping = False
         return {}
 
+    def throttle_jobs() -> dict[str, object]:
+        jobs.throttling = True
+        return {}
+
+    def pass_jobs() -> dict[str, object]:
+        jobs.throttling = False
+        return {}
+
     def count() -> dict[str, object]:
         write_json(directory / "counters.json", counters.as_dict())
         return {"counters": counters.as_dict()}
@@ -162,6 +187,8 @@ def _commands(
         "resume": resume,
         "drop_acks": drop_acks,
         "pass_acks": pass_acks,
+        "throttle_jobs": throttle_jobs,
+        "pass_jobs": pass_jobs,
         "counters": count,
     }
 
@@ -185,13 +212,12 @@ def _describe(
     stack: Stack,
     mqtt: broker.Broker,
     moto: aws.Aws,
-    iot_data: str,
+    endpoints: Mapping[str, str],
     certs: Certificates,
 ) -> dict[str, object]:
     return {
         "broker": {"host": mqtt.host, "port": mqtt.port},
-        "aws_endpoint": moto.endpoint,
-        "iot_data_endpoint": iot_data,
+        **{f"{name}_endpoint": url for name, url in endpoints.items()},
         "region": REGION,
         "ca": str(certs.ca),
         "things": {thing: _files(identity) for thing, identity in certs.things.items()},
