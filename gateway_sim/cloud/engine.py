@@ -65,7 +65,7 @@ class RuleEngine:
 
 
 async def receive(client: aiomqtt.Client, engines: Sequence[RuleEngine]) -> None:
-    """Until cancelled: what the one connection brings, to every rule. Raises aiomqtt.MqttError when it breaks."""
+    """Until cancelled: what the connection brings, to every rule. Raises aiomqtt.MqttError when it breaks."""
     async for message in client.messages:
         payload = message.payload
         assert isinstance(payload, bytes)

@@ -13,7 +13,12 @@ from gateway_sim.cloud.template import REGION, Resource, Template, Unsupported
 
 # What has no meaning in a simulation: accepted, without effect.
 _INERT: Final = (
-    *("SSESpecification", "PointInTimeRecoverySpecification", "SqsManagedSseEnabled", "TimeToLiveSpecification"),
+    *(
+        "SSESpecification",
+        "PointInTimeRecoverySpecification",
+        "SqsManagedSseEnabled",
+        "TimeToLiveSpecification",
+    ),
     *("BucketEncryption", "OwnershipControls", "PublicAccessBlockConfiguration", "LifecycleConfiguration"),
 )
 _TABLE: Final = ("BillingMode", "AttributeDefinitions", "KeySchema")
@@ -51,7 +56,7 @@ class Stack:
         return {name: value for function in self.functions for name, value in function.environment.items()}
 
     def deploy(self, dynamodb: Any, sqs: Any, s3: Any) -> dict[str, str]:
-        """Make tables, queues and buckets; returns the queues' URLs by name. The clients are boto3's (untyped)."""
+        """Make tables, queues, buckets; returns the queues' URLs by name. The clients are boto3's (untyped)."""
         for table in self._tables:
             wanted = _pick(table, _TABLE)
             dynamodb.create_table(TableName=table.name, **wanted)
