@@ -102,14 +102,15 @@ class Output:
         if self._console is None:
             from rich.console import Console
 
-            self._console = Console(width=None if sys.stdout.isatty() else WIDE)
+            self._console = Console(width=None if sys.stdout.isatty() else WIDE, emoji=False)
         return self._console
 
 
 def plain(text: object) -> str:
     """Somebody else's text, so that rich takes no markup from it and a terminal no controls."""
-    kept = "".join(c if c.isprintable() else "�" for c in str(text))
-    return kept.replace("\\", "\\\\").replace("[", "\\[")
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else "�" for c in str(text)))
 
 
 def ago(t_ms: object, now_ms: int) -> str:
