@@ -21,6 +21,7 @@ import boto3
 
 from headgate_cloud.decoder import Previous
 from headgate_cloud.intake import Arrival, Rejection, acknowledgement, progress, read
+from headgate_cloud.reports import Reports
 from headgate_cloud.tables import Kept, Tables
 
 # DynamoDB answers in a few ms, so a batch of 100 in eight threads takes about as many tens of them.
@@ -59,6 +60,7 @@ class Ingest:
     """The parts a batch needs; `say` gets one mapping per event worth a log line."""
 
     tables: Tables
+    reports: Reports
     iot: IotData
     pool: ThreadPoolExecutor
     now_ms: Callable[[], int]
@@ -108,6 +110,8 @@ class Ingest:
             self._reject(
                 found.rejected(f"another content is held under {found.stream_key}/{found.header.seq}")
             )
+        else:
+            self.reports.take(found)
         return found, kept
 
     def _reject(self, rejection: Rejection) -> None:
@@ -157,14 +161,16 @@ def log(entry: Mapping[str, object]) -> None:
 @functools.cache
 def _ingest() -> Ingest:
     """Made once per process, at the first event; boto3 finds its endpoints in the environment by itself."""
+    dynamodb = boto3.client("dynamodb")
     tables = Tables(
-        client=boto3.client("dynamodb"),
+        client=dynamodb,
         envelopes=os.environ["ENVELOPES_TABLE"],
         streams=os.environ["STREAMS_TABLE"],
         rejected=os.environ["REJECTED_TABLE"],
     )
+    reports = Reports(dynamodb, os.environ["FILES_TABLE"], os.environ["REPLIES_TABLE"], log)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ingest")
-    return Ingest(tables, boto3.client("iot-data"), pool, lambda: time.time_ns() // 1_000_000, log)
+    return Ingest(tables, reports, boto3.client("iot-data"), pool, lambda: time.time_ns() // 1_000_000, log)
 
 
 def handler(event: Mapping[str, Sequence[Record]], context: object) -> dict[str, list[dict[str, str]]]:

@@ -19,7 +19,7 @@ QUEUED: Final = 1000  # messages between broker and queue; beyond it the broker 
 
 
 class RuleEngine:
-    """Feeds one rule from one MQTT connection; `send` puts message bodies into the rule's queue."""
+    """Feeds one rule; `send` puts message bodies into the rule's queue. What is `metered` is counted."""
 
     def __init__(
         self,
@@ -27,8 +27,11 @@ class RuleEngine:
         send: Callable[[Sequence[str]], None],
         counters: Counters,
         now_ms: Callable[[], int],
+        *,
+        metered: bool = True,
     ) -> None:
         self._rule, self._send, self._counters, self._now_ms = rule, send, counters, now_ms
+        self._metered = metered
         self._bodies: asyncio.Queue[str] = asyncio.Queue(QUEUED)
 
     async def subscribe(self, client: aiomqtt.Client) -> None:
@@ -36,15 +39,13 @@ class RuleEngine:
         for topic_filter in (self._rule.topic_filter, f"{BASIC_INGEST}{self._rule.name}/#"):
             await client.subscribe(topic_filter, qos=1)
 
-    async def receive(self, client: aiomqtt.Client) -> None:
-        """Until cancelled; raises aiomqtt.MqttError when the connection breaks."""
-        async for message in client.messages:
-            topic, payload = str(message.topic), message.payload
-            assert isinstance(payload, bytes)
-            selected = self._rule.apply(topic, payload, t_ms=self._now_ms())
-            if selected is not None:
+    async def offer(self, topic: str, payload: bytes) -> None:
+        """A message that one of the rules' subscriptions brought."""
+        selected = self._rule.apply(topic, payload, t_ms=self._now_ms())
+        if selected is not None:
+            if self._metered:
                 self._counters.meter(topic, payload)
-                await self._bodies.put(json.dumps(selected))
+            await self._bodies.put(json.dumps(selected))
 
     async def forward(self) -> None:
         """Until cancelled: to the queue, in batches of what is there."""
@@ -61,6 +62,15 @@ class RuleEngine:
                 batch.append(held)
                 held = None
             await asyncio.to_thread(self._send, batch)
+
+
+async def receive(client: aiomqtt.Client, engines: Sequence[RuleEngine]) -> None:
+    """Until cancelled: what the connection brings, to every rule. Raises aiomqtt.MqttError when it breaks."""
+    async for message in client.messages:
+        payload = message.payload
+        assert isinstance(payload, bytes)
+        for engine in engines:
+            await engine.offer(str(message.topic), payload)
 
 
 def sender(sqs: Any, queue_url: str) -> Callable[[Sequence[str]], None]:

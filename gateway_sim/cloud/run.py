@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,16 +20,21 @@ from botocore.config import Config
 from gateway_sim.cloud import aws, broker, certificates, child, control, iot_endpoint, iotdata, jobs_mqtt
 from gateway_sim.cloud.certificates import Certificates, Identity
 from gateway_sim.cloud.counters import Counters, write_json
-from gateway_sim.cloud.engine import RuleEngine, sender
+from gateway_sim.cloud.engine import RuleEngine, receive, sender
 from gateway_sim.cloud.event_source import EventSource, load
 from gateway_sim.cloud.jobs_protocol import Protocol
 from gateway_sim.cloud.jobs_state import Jobs
-from gateway_sim.cloud.stack import Function, Stack, read
+from gateway_sim.cloud.s3 import server as s3_server
+from gateway_sim.cloud.s3.server import S3Server
+from gateway_sim.cloud.s3.signature import Verifier
+from gateway_sim.cloud.stack import Stack, read
 from gateway_sim.cloud.template import REGION, Template
 
 TEMPLATE: Final = Path(__file__).parents[2] / "headgate_cloud" / "template.yaml"
 READY: Final = "cloud.json"
 COUNTERS_INTERVAL_S: Final = 1.0
+KEY: Final = "simulated"  # access key and secret; S3 checks them, moto takes any
+BUCKET: Final = "Uploads"  # its name in the template
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +77,39 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         counters = Counters()
         acks = Acknowledgements(client, counters)
         iot_data = await parts.enter_async_context(iotdata.serving(acks.publish))
-        _set_environment(stack.function, moto.endpoint, iot_data)
-        dynamodb, sqs, iot = await asyncio.to_thread(_clients)
+        s3 = parts.enter_context(s3_server.running(options.directory, Verifier(KEY, KEY, REGION)))
+        _set_environment(stack.environment, moto.endpoint, iot_data, s3.endpoint)
+        dynamodb, sqs, iot, s3_client = await asyncio.to_thread(_clients)
         await asyncio.to_thread(_register, iot, options.things)
         jobs = Protocol(Jobs(time.time))
         plane = await parts.enter_async_context(jobs_mqtt.connected(jobs, mqtt, certs))
         control_plane = iot_endpoint.serving(jobs.jobs, moto.endpoint, iot, plane.changed)
         iot_endpoint_url = await parts.enter_async_context(control_plane)
-        urls = await asyncio.to_thread(stack.deploy, dynamodb, sqs)
-        engine = RuleEngine(stack.rule, sender(sqs, urls[stack.rule_queue]), counters, _now_ms)
-        await engine.subscribe(client)
-        handler = await asyncio.to_thread(load, stack.function)
-        source = EventSource(stack.function, handler, sqs, urls[stack.function.queue], counters)
-        commands = _commands(source, acks, counters, jobs, options.directory)
+        urls = await asyncio.to_thread(stack.deploy, dynamodb, sqs, s3_client)
+        engines = _engines(stack, sqs, urls, counters)
+        for engine in engines:
+            await engine.subscribe(client)
+        sources = await asyncio.to_thread(_sources, stack, sqs, urls, counters)
+        count = _counting(counters, s3)
+        commands = _commands(sources, acks, count, jobs, options.directory) | _s3_commands(s3)
         await parts.enter_async_context(control.serving(options.directory, commands))
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(engine.receive(client), name="receive"),
-                group.create_task(engine.forward(), name="forward"),
-                group.create_task(source.run(), name="event source"),
+                group.create_task(receive(client, engines), name="receive"),
+                *(group.create_task(engine.forward(), name="forward") for engine in engines),
+                *(group.create_task(source.run(), name="event source") for source in sources),
                 group.create_task(plane.receive(), name="jobs"),
                 group.create_task(plane.keep_time(), name="jobs' time"),
-                group.create_task(_keep_counters(counters, options.directory), name="counters"),
+                group.create_task(_keep_counters(count, options.directory), name="counters"),
                 group.create_task(_watch(moto.process, "moto"), name="moto"),
                 group.create_task(_watch(mqtt.process, "mosquitto"), name="mosquitto"),
             ]
-            endpoints = {"aws": moto.endpoint, "iot": iot_endpoint_url, "iot_data": iot_data}
+            endpoints = {
+                "aws": moto.endpoint,
+                "iot": iot_endpoint_url,
+                "iot_data": iot_data,
+                "s3": s3.endpoint,
+            }
             ready = _describe(options, stack, mqtt, moto, endpoints, certs)
             write_json(options.directory / READY, ready)
             sys.stdout.write(f"simulated cloud: ready, see {options.directory / READY}\n")
@@ -104,7 +117,34 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             await stop.wait()
             for task in tasks:
                 task.cancel()
-        write_json(options.directory / "counters.json", counters.as_dict())
+            # What waits for S3 must not keep the handlers from ending.
+            s3.cut()
+        write_json(options.directory / "counters.json", count())
+
+
+def _engines(stack: Stack, sqs: Any, urls: Mapping[str, str], counters: Counters) -> list[RuleEngine]:
+    """One for each rule; what comes in through ingest's, the first, is metered."""
+    return [
+        RuleEngine(rule, sender(sqs, urls[queue]), counters, _now_ms, metered=number == 0)
+        for number, (rule, queue) in enumerate(stack.rules)
+    ]
+
+
+def _sources(stack: Stack, sqs: Any, urls: Mapping[str, str], counters: Counters) -> list[EventSource]:
+    """One for each function; the first, ingest's, is counted in `counters`."""
+    tallies = [counters, *(Counters() for _ in stack.functions[1:])]
+    return [
+        EventSource(function, load(function), sqs, urls[function.queue], tally)
+        for function, tally in zip(stack.functions, tallies, strict=True)
+    ]
+
+
+def _counting(counters: Counters, s3: S3Server) -> Callable[[], dict[str, int]]:
+    def count() -> dict[str, int]:
+        stored = dataclasses.asdict(s3.record.counts)
+        return {**counters.as_dict(), **{f"s3_{name}": value for name, value in stored.items()}}
+
+    return count
 
 
 def _connect(mqtt: broker.Broker, certs: Certificates) -> aiomqtt.Client:
@@ -117,19 +157,22 @@ def _connect(mqtt: broker.Broker, certs: Certificates) -> aiomqtt.Client:
     )
 
 
-def _set_environment(function: Function, aws_endpoint: str, iot_data_endpoint: str) -> None:
-    """This process is the handler's environment, as Lambda's would be; the user's AWS settings stay out."""
+def _set_environment(
+    variables: Mapping[str, str], aws_endpoint: str, iot_data_endpoint: str, s3_endpoint: str
+) -> None:
+    """This process is the handlers' environment, as Lambda's would be; the user's AWS settings stay out."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     direct = ",".join(filter(None, [os.environ.get("no_proxy"), os.environ.get("NO_PROXY"), "127.0.0.1"]))
     os.environ.update(
-        function.environment,
+        variables,
         AWS_ENDPOINT_URL=aws_endpoint,
         AWS_ENDPOINT_URL_IOT_DATA_PLANE=iot_data_endpoint,
+        AWS_ENDPOINT_URL_S3=s3_endpoint,
         AWS_DEFAULT_REGION=REGION,
         AWS_REGION=REGION,
-        AWS_ACCESS_KEY_ID="simulated",
-        AWS_SECRET_ACCESS_KEY="simulated",
+        AWS_ACCESS_KEY_ID=KEY,
+        AWS_SECRET_ACCESS_KEY=KEY,
         AWS_CONFIG_FILE=os.devnull,
         AWS_SHARED_CREDENTIALS_FILE=os.devnull,
         AWS_EC2_METADATA_DISABLED="true",
@@ -138,11 +181,11 @@ def _set_environment(function: Function, aws_endpoint: str, iot_data_endpoint: s
     )
 
 
-def _clients() -> tuple[Any, Any, Any]:
+def _clients() -> tuple[Any, Any, Any, Any]:
     # No retries: when moto is stopped, a long poll must end with it, at once.
     once = Config(retries={"total_max_attempts": 1})
-    dynamodb, sqs, iot = (boto3.client(name, config=once) for name in ("dynamodb", "sqs", "iot"))
-    return dynamodb, sqs, iot
+    dynamodb, sqs, iot, s3 = (boto3.client(name, config=once) for name in ("dynamodb", "sqs", "iot", "s3"))
+    return dynamodb, sqs, iot, s3
 
 
 def _register(iot: Any, things: Sequence[str]) -> None:
@@ -152,14 +195,20 @@ def _register(iot: Any, things: Sequence[str]) -> None:
 
 
 def _commands(
-    source: EventSource, acks: Acknowledgements, counters: Counters, jobs: Protocol, directory: Path
+    sources: Sequence[EventSource],
+    acks: Acknowledgements,
+    counted: Callable[[], dict[str, int]],
+    jobs: Protocol,
+    directory: Path,
 ) -> dict[str, control.Command]:
     def pause() -> dict[str, object]:
-        source.pause()
+        for source in sources:
+            source.pause()
         return {}
 
     def resume() -> dict[str, object]:
-        source.resume()
+        for source in sources:
+            source.resume()
         return {}
 
     def drop_acks() -> dict[str, object]:
@@ -179,8 +228,8 @@ def _commands(
         return {}
 
     def count() -> dict[str, object]:
-        write_json(directory / "counters.json", counters.as_dict())
-        return {"counters": counters.as_dict()}
+        write_json(directory / "counters.json", counted())
+        return {"counters": counted()}
 
     return {
         "pause": pause,
@@ -193,10 +242,42 @@ def _commands(
     }
 
 
-async def _keep_counters(counters: Counters, directory: Path) -> None:
+def _s3_commands(s3: S3Server) -> dict[str, control.Command]:
+    """`s3_serve` ends what the others began; URLs that expired stay so."""
+
+    def refuse() -> dict[str, object]:
+        s3.faults.refusing = True
+        return {}
+
+    def cut() -> dict[str, object]:
+        s3.cut()
+        return {}
+
+    def cut_part() -> dict[str, object]:
+        s3.faults.cut_parts += 1
+        return {}
+
+    def expire() -> dict[str, object]:
+        s3.expire()
+        return {}
+
+    def serve() -> dict[str, object]:
+        s3.serve()
+        return {}
+
+    return {
+        "s3_refuse": refuse,
+        "s3_cut": cut,
+        "s3_cut_part": cut_part,
+        "s3_expire": expire,
+        "s3_serve": serve,
+    }
+
+
+async def _keep_counters(counted: Callable[[], dict[str, int]], directory: Path) -> None:
     written: dict[str, int] | None = None
     while True:
-        now = counters.as_dict()
+        now = counted()
         if now != written:
             write_json(directory / "counters.json", now)
             written = now
@@ -223,7 +304,9 @@ def _describe(
         "things": {thing: _files(identity) for thing, identity in certs.things.items()},
         "observer": _files(certs.cloud),
         "tables": dict(stack.tables),
-        "rule": stack.rule.name,
+        "bucket": stack.buckets[BUCKET],
+        "credentials": {"access_key": KEY, "secret_key": KEY},
+        "rule": stack.rules[0][0].name,
         "pids": {"cloud": os.getpid(), "mosquitto": mqtt.process.pid, "moto": moto.process.pid},
     }
 

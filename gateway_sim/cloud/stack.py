@@ -1,4 +1,4 @@
-"""From the template to what the simulator runs: tables and queues made in moto, the rule, the function."""
+"""From the template to what the simulator runs: tables, queues and buckets to make, rules, functions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway_sim.cloud.rules import Rule
-from gateway_sim.cloud.template import Resource, Template, Unsupported
+from gateway_sim.cloud.template import REGION, Resource, Template, Unsupported
 
 # What has no meaning in a simulation: accepted, without effect.
-_INERT: Final = ("SSESpecification", "PointInTimeRecoverySpecification", "SqsManagedSseEnabled")
+_INERT: Final = (
+    *(
+        "SSESpecification",
+        "PointInTimeRecoverySpecification",
+        "SqsManagedSseEnabled",
+        "TimeToLiveSpecification",
+    ),
+    *("BucketEncryption", "OwnershipControls", "PublicAccessBlockConfiguration", "LifecycleConfiguration"),
+)
 _TABLE: Final = ("BillingMode", "AttributeDefinitions", "KeySchema")
 _QUEUE: Final = ("MessageRetentionPeriod", "VisibilityTimeout", "RedrivePolicy")
 _SOURCE: Final = ("Queue", "BatchSize", "MaximumBatchingWindowInSeconds", "FunctionResponseTypes")
@@ -20,7 +28,7 @@ _SOURCE: Final = ("Queue", "BatchSize", "MaximumBatchingWindowInSeconds", "Funct
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """The Lambda function and its one event source."""
+    """A Lambda function and its one event source."""
 
     handler: str
     code: Path
@@ -33,23 +41,30 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What was read from the template; names are physical ones."""
+    """What was read from the template; names are physical ones. Each rule comes with its queue."""
 
-    rule: Rule
-    rule_queue: str
-    function: Function
+    rules: tuple[tuple[Rule, str], ...]
+    functions: tuple[Function, ...]
     tables: Mapping[str, str]
+    buckets: Mapping[str, str]
     _queues: tuple[Resource, ...]
     _tables: tuple[Resource, ...]
 
-    def deploy(self, dynamodb: Any, sqs: Any) -> dict[str, str]:
-        """Make the tables and queues; returns the queues' URLs by name. The clients are boto3's (untyped)."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of all functions together, which `read` has found not to contradict each other."""
+        return {name: value for function in self.functions for name, value in function.environment.items()}
+
+    def deploy(self, dynamodb: Any, sqs: Any, s3: Any) -> dict[str, str]:
+        """Make tables, queues, buckets; returns the queues' URLs by name. The clients are boto3's (untyped)."""
         for table in self._tables:
             wanted = _pick(table, _TABLE)
             dynamodb.create_table(TableName=table.name, **wanted)
         urls = {queue.name: str(sqs.create_queue(QueueName=queue.name)["QueueUrl"]) for queue in self._queues}
         for queue in self._queues:
             sqs.set_queue_attributes(QueueUrl=urls[queue.name], Attributes=_queue_attributes(queue))
+        for bucket in self.buckets.values():
+            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         return urls
 
 
@@ -57,23 +72,39 @@ def read(template: Template) -> Stack:
     """Raises Unsupported, or rules.BadRule, before anything is made."""
     queues = template.resources("AWS::SQS::Queue")
     tables = template.resources("AWS::DynamoDB::Table")
+    buckets = template.resources("AWS::S3::Bucket")
     for queue in queues:
         _queue_attributes(queue)
     for table in tables:
         _pick(table, _TABLE)
-    rule, rule_queue = _rule(template.only("AWS::IoT::TopicRule"))
-    function = _function(template.only("AWS::Serverless::Function"), template.path.parent)
-    for name in (rule_queue, function.queue):
+    for bucket in buckets:
+        _pick(bucket, ())
+    rules = tuple(_rule(rule) for rule in template.resources("AWS::IoT::TopicRule"))
+    functions = tuple(
+        _function(function, template.path.parent)
+        for function in template.resources("AWS::Serverless::Function")
+    )
+    for name in (*(queue for _, queue in rules), *(function.queue for function in functions)):
         if name not in {queue.name for queue in queues}:
             raise Unsupported(f"{name} is no queue of the template")
+    _check_environments(functions)
     return Stack(
-        rule,
-        rule_queue,
-        function,
+        rules,
+        functions,
         {table.logical: table.name for table in tables},
+        {bucket.logical: bucket.name for bucket in buckets},
         tuple(queues),
         tuple(tables),
     )
+
+
+def _check_environments(functions: tuple[Function, ...]) -> None:
+    """One process runs all functions, so a variable can have one value."""
+    whole: dict[str, str] = {}
+    for function in functions:
+        for name, value in function.environment.items():
+            if whole.setdefault(name, value) != value:
+                raise Unsupported(f"{function.handler}: another function has {name} with another value")
 
 
 def _pick(resource: Resource, names: tuple[str, ...]) -> dict[str, Any]:
@@ -114,7 +145,10 @@ def _function(resource: Resource, base: Path) -> Function:
     return Function(
         handler=resource.properties["Handler"],
         code=(base / resource.properties["CodeUri"]).resolve(),
-        environment=resource.properties.get("Environment", {}).get("Variables", {}),
+        environment={
+            name: str(value)
+            for name, value in resource.properties.get("Environment", {}).get("Variables", {}).items()
+        },
         queue=source["Queue"].rpartition(":")[2],
         batch_size=int(source.get("BatchSize", 10)),
         window_s=float(source.get("MaximumBatchingWindowInSeconds", 0)),

@@ -19,6 +19,7 @@ _ARN: Final = {
     "AWS::SQS::Queue": f"arn:aws:sqs:{REGION}:{ACCOUNT}:",
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",
     "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
+    "AWS::S3::Bucket": "arn:aws:s3:::",
 }
 
 
@@ -80,13 +81,6 @@ class Template:
         """Those of one type, in the template's order."""
         return [self._resource(logical) for logical, raw in self._raw.items() if raw["Type"] == kind]
 
-    def only(self, kind: str) -> Resource:
-        """The one resource of a type."""
-        found = self.resources(kind)
-        if len(found) != 1:
-            raise Unsupported(f"{len(found)} resources of type {kind}; the simulator takes one")
-        return found[0]
-
     def _resource(self, logical: str) -> Resource:
         raw = self._raw[logical]
         properties = self._resolve(raw.get("Properties", {}), logical)
@@ -94,7 +88,8 @@ class Template:
         return Resource(logical, raw["Type"], self._physical(logical), properties)
 
     def _physical(self, logical: str) -> str:
-        return f"{STACK}-{logical}"
+        name = f"{STACK}-{logical}"
+        return name.lower() if self._raw[logical]["Type"] == "AWS::S3::Bucket" else name
 
     def _resolve(self, value: object, path: str) -> object:
         if isinstance(value, dict):

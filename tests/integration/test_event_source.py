@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,9 @@ def test_failures_are_delivered_again_and_end_in_the_dead_letter_queue(tmp_path:
             moto = await ready()
             keys = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
             dynamodb, sqs = (boto3.client(s, endpoint_url=moto.endpoint, **keys) for s in ("dynamodb", "sqs"))
-            urls = stack.deploy(dynamodb, sqs)
+            urls = replace(stack, buckets={}).deploy(dynamodb, sqs, None)
             queue, dead = urls["headgate-IngestQueue"], urls["headgate-IngestDeadLetters"]
-            source = EventSource(stack.function, handler, sqs, queue, counters)
+            source = EventSource(stack.functions[0], handler, sqs, queue, counters)
             for body in ("at once", "second time", "never"):
                 sqs.send_message(QueueUrl=queue, MessageBody=body)
             polling = asyncio.create_task(source.run(), name="event source")

@@ -16,15 +16,26 @@ from gateway_sim.cloud.template import Template, Unsupported
 
 def test_the_shipped_template_is_understood_and_deployed() -> None:
     stack = read(Template(TEMPLATE, {"RetryAfterS": "3"}))
-    assert stack.tables == {name: f"headgate-{name}" for name in ("Envelopes", "Streams", "Rejected")}
-    assert stack.function.environment["ENVELOPES_TABLE"] == "headgate-Envelopes"
-    assert (stack.function.handler, stack.function.code) == ("headgate_cloud.ingest.handler", TEMPLATE.parent)
-    assert (stack.function.queue, stack.rule_queue) == ("headgate-IngestQueue", "headgate-IngestQueue")
-    assert stack.function.partial_responses
+    tables = ("Envelopes", "Streams", "Rejected", "Files", "FilePages", "Replies")
+    assert stack.tables == {name: f"headgate-{name}" for name in tables}
+    assert stack.buckets == {"Uploads": "headgate-uploads"}
+    assert stack.environment["ENVELOPES_TABLE"] == "headgate-Envelopes"
+    assert stack.environment["UPLOADS_BUCKET"] == "headgate-uploads"
+    assert [function.handler for function in stack.functions] == [
+        "headgate_cloud.ingest.handler",
+        "headgate_cloud.files.handler",
+    ]
+    assert {function.code for function in stack.functions} == {TEMPLATE.parent}
+    assert all(function.partial_responses for function in stack.functions)
+    queues = ["headgate-IngestQueue", "headgate-FilesQueue"]
+    assert [function.queue for function in stack.functions] == queues
+    assert [(rule.name, queue) for rule, queue in stack.rules] == list(
+        zip(("hg_ingest_v1", "hg_files_v1"), queues, strict=True)
+    )
     with mock_aws():
         keys = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
         dynamodb, sqs = boto3.client("dynamodb", **keys), boto3.client("sqs", **keys)
-        urls = stack.deploy(dynamodb, sqs)
+        urls = stack.deploy(dynamodb, sqs, boto3.client("s3", **keys))
         assert sorted(dynamodb.list_tables()["TableNames"]) == sorted(stack.tables.values())
         found = sqs.get_queue_attributes(QueueUrl=urls["headgate-IngestQueue"], AttributeNames=["All"])[
             "Attributes"
@@ -34,25 +45,30 @@ def test_the_shipped_template_is_understood_and_deployed() -> None:
 
 
 def test_the_gateway_policy_says_who_may_do_what_within_the_limit() -> None:
-    document = Template(TEMPLATE).only("AWS::IoT::Policy").properties["PolicyDocument"]
+    document = Template(TEMPLATE).resources("AWS::IoT::Policy")[0].properties["PolicyDocument"]
     # AWS IoT Core quota "Policy document size", whitespace not counted.
     assert len(json.dumps(document, separators=(",", ":"))) <= 2048
-    allowed = {s["Action"]: s["Resource"] for s in document["Statement"]}
+    allowed = [(s["Action"], s["Resource"]) for s in document["Statement"]]
     thing, arn = "${iot:Connection.Thing.ThingName}", "arn:aws:iot:eu-central-1:123456789012:"
-    assert allowed == {
-        "iot:Connect": [f"{arn}client/{thing}", f"{arn}client/{thing}#*"],
-        "iot:Publish": [
-            f"{arn}topic/hg/v1/{thing}/up/*",
-            f"{arn}topic/$aws/rules/hg_ingest_v1/hg/v1/{thing}/up/*",
-        ],
-        "iot:Subscribe": f"{arn}topicfilter/hg/v1/{thing}/dn/*",
-        "iot:Receive": f"{arn}topic/hg/v1/{thing}/dn/*",
-    }
+    assert allowed == [
+        ("iot:Connect", [f"{arn}client/{thing}", f"{arn}client/{thing}#*"]),
+        (
+            "iot:Publish",
+            [f"{arn}topic/hg/v1/{thing}/up/*", f"{arn}topic/$aws/rules/hg_ingest_v1/hg/v1/{thing}/up/*"],
+        ),
+        (["iot:Publish", "iot:Receive"], f"{arn}topic/$aws/things/{thing}/jobs/*"),
+        (
+            "iot:Subscribe",
+            [f"{arn}topicfilter/hg/v1/{thing}/dn/*", f"{arn}topicfilter/$aws/things/{thing}/jobs/*"],
+        ),
+        ("iot:Receive", f"{arn}topic/hg/v1/{thing}/dn/*"),
+    ]
 
 
 def test_nothing_is_allowed_on_everything() -> None:
-    function = Template(TEMPLATE).only("AWS::Serverless::Function").properties
-    statements = [s for policy in function["Policies"] for s in policy["Statement"]]
+    functions = Template(TEMPLATE).resources("AWS::Serverless::Function")
+    policies = [policy for function in functions for policy in function.properties["Policies"]]
+    statements = [s for policy in policies for s in policy["Statement"]]
     assert {s["Effect"] for s in statements} == {"Allow"}
     for statement in statements:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
@@ -60,7 +76,9 @@ def test_nothing_is_allowed_on_everything() -> None:
             statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
         )
         assert not any("*" in action for action in actions)
-        assert all(resource.startswith("arn:aws:") and not resource.endswith("*") for resource in resources)
+        for resource in resources:
+            assert resource.startswith("arn:aws:")
+            assert not resource.endswith("*") or resource == "arn:aws:s3:::headgate-uploads/*"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +97,12 @@ def test_nothing_is_allowed_on_everything() -> None:
         ("UseBase64: false", "UseBase64: true", "one Sqs action without UseBase64"),
         ('AwsIotSqlVersion: "2016-03-23"', 'AwsIotSqlVersion: "beta"', "SQL version beta"),
         ("MaximumBatchingWindowInSeconds", "FilterCriteria", "FilterCriteria is not simulated"),
+        ("LifecycleConfiguration", "VersioningConfiguration", "Uploads.VersioningConfiguration is not"),
+        (
+            "FILE_PAGES_TABLE: !Ref FilePages",
+            "FILES_TABLE: !Ref FilePages",
+            "another function has FILES_TABLE",
+        ),
     ],
 )
 def test_what_is_not_simulated_is_refused_by_name(tmp_path: Path, before: str, after: str, what: str) -> None:
@@ -94,4 +118,5 @@ def test_what_is_not_simulated_is_refused_by_name(tmp_path: Path, before: str, a
 def test_parameters_are_the_templates_own() -> None:
     with pytest.raises(Unsupported, match="no parameter Nmae"):
         Template(TEMPLATE, {"Nmae": "x"})
-    assert read(Template(TEMPLATE, {"NamePrefix": "site"})).rule.name == "site_ingest_v1"
+    rules = read(Template(TEMPLATE, {"NamePrefix": "site"})).rules
+    assert [rule.name for rule, _ in rules] == ["site_ingest_v1", "site_files_v1"]

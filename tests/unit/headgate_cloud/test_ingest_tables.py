@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from headgate_cloud.ingest import Ingest, Record
+from headgate_cloud.reports import Reports
 from headgate_cloud.tables import Response, Tables
 from tests.unit.headgate_cloud.ingest_examples import EPOCH, message, report
 
@@ -36,7 +38,13 @@ class Cloud:
 
     def __init__(self, client: Any, prefix: str) -> None:
         self.client, self.acks, self.said = client, Acks(), list[Mapping[str, object]]()
-        keys = {"Envelopes": ("stream_key", "seq"), "Streams": ("stream_key",), "Rejected": ("id",)}
+        keys = {
+            "Envelopes": ("stream_key", "seq"),
+            "Streams": ("stream_key",),
+            "Rejected": ("id",),
+            "Files": ("thing", "file_id"),
+            "Replies": ("thing", "id"),
+        }
         for name, attributes in keys.items():
             kinds = zip(attributes, ("HASH", "RANGE"), strict=False)
             client.create_table(
@@ -49,8 +57,9 @@ class Cloud:
             )
         self.prefix = prefix
         tables = Tables(client, prefix + "Envelopes", prefix + "Streams", prefix + "Rejected")
+        reports = Reports(client, prefix + "Files", prefix + "Replies", self.said.append)
         # One thread: moto in process does not lock, and the order is the test's to choose.
-        self.ingest = Ingest(tables, self.acks, ThreadPoolExecutor(1), lambda: 42, self.said.append)
+        self.ingest = Ingest(tables, reports, self.acks, ThreadPoolExecutor(1), lambda: 42, self.said.append)
 
     def run(self, *messages: str) -> list[str]:
         return self.ingest.run([Record(messageId=f"m{i}", body=body) for i, body in enumerate(messages)])
@@ -165,7 +174,7 @@ def test_only_what_failed_comes_again(
     cloud = next(clouds)
     tables = cloud.ingest.tables
     throttled = Tables(Throttled(tables.client, call), tables.envelopes, tables.streams, tables.rejected)
-    ingest = Ingest(throttled, cloud.acks, cloud.ingest.pool, cloud.ingest.now_ms, cloud.said.append)
+    ingest = replace(cloud.ingest, tables=throttled)
     records = [Record(messageId=f"m{i}", body=message(report(i + 1))) for i in range(3)]
     assert ingest.run(records) == failed
     assert {int(row["seq"]["N"]) for row in cloud.rows("Envelopes")} == stored
@@ -180,3 +189,54 @@ def test_progress_never_goes_back(clouds: Iterator[Cloud]) -> None:
     assert cloud.ingest.tables.advance(key, 1, prev=None, duplicates=2, now_ms=50) == 3
     (row,) = cloud.rows("Streams")
     assert (row["up_to"], row["duplicates"], row["updated_ms"]) == ({"N": "3"}, {"N": "2"}, {"N": "50"})
+
+
+def test_announced_files_and_replies_become_rows_once(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    name = {"file_id": "ab" * 16, "source": "logs", "path": "a/b.csv"}
+    announced = {"type": "file", **name, "size": 12, "mtime_ms": 34}
+    first = {"type": "reply", "carrier": "job", "reply": {"id": "r-1", "status": "ok"}}
+    other = {"type": "reply", "carrier": "job", "reply": {"id": "r-1", "status": "failed"}}
+    bodies = [report(1, report=announced), report(2, report=first), report(3, report=other)]
+    assert cloud.run(*map(message, bodies)) == []
+    cloud.client.update_item(
+        TableName=cloud.prefix + "Files",
+        Key={"thing": {"S": "gw-1"}, "file_id": {"S": "ab" * 16}},
+        UpdateExpression="SET #s = :s",
+        ExpressionAttributeNames={"#s": "state"},
+        ExpressionAttributeValues={":s": {"S": "complete"}},
+    )
+    assert cloud.run(*map(message, bodies)) == []  # a repeat takes nothing back
+    (file,), (reply,) = cloud.rows("Files"), cloud.rows("Replies")
+    assert {name: next(iter(value.values())) for name, value in file.items()} == {
+        "thing": "gw-1",
+        "size": "12",
+        "mtime_ms": "34",
+        "state": "complete",
+        "updated_ms": "1763685600000",
+        **name,
+    }
+    assert json.loads(reply["reply"]["S"]) == {"id": "r-1", "status": "ok"}
+    assert int(reply["expires_s"]["N"]) > 1763685600
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file_id": "../x"},
+        {"size": -1},
+        {"path": ""},
+        {"path": None},
+        {"mtime_ms": 1.5},
+        {"source": "x" * 1025},
+    ],
+)
+def test_a_malformed_announcement_is_told_and_blocks_nothing(
+    clouds: Iterator[Cloud], change: dict[str, object]
+) -> None:
+    cloud = next(clouds)
+    fine = {"type": "file", "file_id": "ab" * 16, "source": "s", "path": "p", "size": 1, "mtime_ms": 1}
+    assert cloud.run(message(report(1, report={**fine, **change}))) == []
+    assert cloud.acks.sent[-1][1]["up_to"] == 1
+    assert cloud.rows("Files") == []
+    assert [entry["envelope"] for entry in cloud.said if entry["event"] == "malformed report"]
