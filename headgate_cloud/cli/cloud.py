@@ -88,22 +88,24 @@ class SimulatedCloud:
         from botocore.config import Config
 
         where = {"s3": "s3_endpoint", "iot": "iot_endpoint"}.get(service, "aws_endpoint")
-        if where not in self._facts:
-            raise Complaint(f"{self._directory}/cloud.json has no {where}", UNREACHABLE)
         # A profile or a proxy of the user's must not reach a simulation.
         return boto3.session.Session(region_name=self._facts["region"]).client(
             service,
             endpoint_url=self._facts[where],
-            aws_access_key_id=self._facts.get("access_key_id", "simulated"),
-            aws_secret_access_key=self._facts.get("secret_access_key", "simulated"),
+            aws_access_key_id=self._facts["credentials"]["access_key"],
+            aws_secret_access_key=self._facts["credentials"]["secret_key"],
             config=Config(proxies={}, retries={"total_max_attempts": 2}, s3={"addressing_style": "path"}),
         )
 
     def table(self, logical: str) -> str:
-        return self._named("tables", logical)
+        found = self._facts["tables"].get(logical)
+        if not isinstance(found, str):
+            raise Complaint(f"{self._directory}/cloud.json names no table {logical}", UNREACHABLE)
+        return found
 
     def bucket(self) -> str:
-        return self._named("buckets", "Uploads")
+        found: str = self._facts["bucket"]
+        return found
 
     def link(self) -> Link:
         from headgate_cloud.cli.link import Link
@@ -118,9 +120,3 @@ class SimulatedCloud:
 
     def default_things(self) -> Sequence[str]:
         return list(self._facts["things"])
-
-    def _named(self, kind: str, logical: str) -> str:
-        found = self._facts.get(kind, {}).get(logical)
-        if not isinstance(found, str):
-            raise Complaint(f"{self._directory}/cloud.json names no {logical} in its {kind}", UNREACHABLE)
-        return found

@@ -138,7 +138,9 @@ def test_what_a_gateway_says_is_neither_markup_nor_control(capsys: pytest.Captur
 def test_plain_text_never_breaks_the_drawing(text: str) -> None:
     from rich.text import Text
 
-    assert Text.from_markup(f"[bold]{plain(text)}[/]", emoji=False).plain == "".join(c if c.isprintable() else "�" for c in text)
+    assert Text.from_markup(f"[bold]{plain(text)}[/]", emoji=False).plain == "".join(
+        c if c.isprintable() else "�" for c in text
+    )
 
 
 def test_json_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
