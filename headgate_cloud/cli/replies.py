@@ -28,9 +28,11 @@ def show(out: Output, thing: str, reply: Reply, now_ms: int, beside: str = "") -
     said = "  ".join(filter(None, [beside, plain(reply["detail"])]))
     out.say(f"{headed}  [dim]{said}[/]" if said else headed)
     result = reply["result"] or {}
-    for name, draw in _DRAWN.items():
-        if name in result:
-            draw(out, result[name], now_ms)
+    drawn = [name for name in _DRAWN if name in result]
+    for name in drawn:
+        _DRAWN[name](out, result[name], now_ms)
+        if name != drawn[-1]:
+            out.say("")
     if "columns" in result:
         show_history(out, decoded(result), more=bool(result.get("more")))
     if "upload" in result or reply["code"] == "started":

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from gateway_sim.cloud import control
@@ -223,3 +224,50 @@ def wait_until_listed(headgate: Operator, file_id: str) -> None:
     while file_id not in headgate("files", "--json").out:
         assert time.monotonic() < end
     assert control.ask(headgate.run, "counters")["counters"]["received"] > 0
+
+
+def test_names_come_from_the_stack_of_an_account(run: Path, tmp_path: Path) -> None:
+    """The AWS way as far as moto goes: session, stack, table. SigV4 MQTT has nothing here to connect to."""
+    facts = json.loads((run / "cloud.json").read_text())
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "AWS_ENDPOINT_URL": facts["aws_endpoint"],
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+    table = {
+        "Type": "AWS::DynamoDB::Table",
+        "Properties": {
+            "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [
+                {"AttributeName": name, "AttributeType": "S"} for name in ("thing", "file_id")
+            ],
+            "KeySchema": [
+                {"AttributeName": "thing", "KeyType": "HASH"},
+                {"AttributeName": "file_id", "KeyType": "RANGE"},
+            ],
+        },
+    }
+    where = {"endpoint_url": facts["aws_endpoint"], "region_name": "eu-west-1"}
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    boto3.client("cloudformation", **where, **keys).create_stack(
+        StackName="house", TemplateBody=json.dumps({"Resources": {"Files": table}})
+    )
+
+    def headgate(*words: str) -> Said:
+        command = [str(ROOT / "bin" / "headgate"), "files", "--thing", "gw-1", *words]
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    assert headgate("--region", "eu-west-1", "--stack", "house").out == "gw-1  no files announced\n"
+    said = headgate("--region", "eu-west-1")
+    assert said.code == 4
+    assert said.err.startswith("headgate: stack headgate, Files: ")
+    said = headgate()
+    assert (said.code, said.err) == (
+        2,
+        "headgate: which region? Name it with --region, or in the profile\n",
+    )
