@@ -24,6 +24,7 @@ from gateway_sim.cloud.engine import RuleEngine, receive, sender
 from gateway_sim.cloud.event_source import EventSource, load
 from gateway_sim.cloud.jobs_protocol import Protocol
 from gateway_sim.cloud.jobs_state import Jobs
+from gateway_sim.cloud.s3 import faults as s3_faults
 from gateway_sim.cloud.s3 import server as s3_server
 from gateway_sim.cloud.s3.server import S3Server
 from gateway_sim.cloud.s3.signature import Verifier
@@ -91,7 +92,7 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             await engine.subscribe(client)
         sources = await asyncio.to_thread(_sources, stack, sqs, urls, counters)
         count = _counting(counters, s3)
-        commands = _commands(sources, acks, count, jobs, options.directory) | _s3_commands(s3)
+        commands = _commands(sources, acks, count, jobs, options.directory) | s3_faults.commands(s3)
         await parts.enter_async_context(control.serving(options.directory, commands))
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -239,38 +240,6 @@ def _commands(
         "throttle_jobs": throttle_jobs,
         "pass_jobs": pass_jobs,
         "counters": count,
-    }
-
-
-def _s3_commands(s3: S3Server) -> dict[str, control.Command]:
-    """`s3_serve` ends what the others began; URLs that expired stay so."""
-
-    def refuse() -> dict[str, object]:
-        s3.faults.refusing = True
-        return {}
-
-    def cut() -> dict[str, object]:
-        s3.cut()
-        return {}
-
-    def cut_part() -> dict[str, object]:
-        s3.faults.cut_parts += 1
-        return {}
-
-    def expire() -> dict[str, object]:
-        s3.expire()
-        return {}
-
-    def serve() -> dict[str, object]:
-        s3.serve()
-        return {}
-
-    return {
-        "s3_refuse": refuse,
-        "s3_cut": cut,
-        "s3_cut_part": cut_part,
-        "s3_expire": expire,
-        "s3_serve": serve,
     }
 
 

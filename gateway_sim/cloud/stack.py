@@ -56,7 +56,7 @@ class Stack:
         return {name: value for function in self.functions for name, value in function.environment.items()}
 
     def deploy(self, dynamodb: Any, sqs: Any, s3: Any) -> dict[str, str]:
-        """Make tables, queues, buckets; returns the queues' URLs by name. The clients are boto3's (untyped)."""
+        """Make tables, queues, buckets; gives the queues' URLs by name. The clients are boto3's, untyped."""
         for table in self._tables:
             wanted = _pick(table, _TABLE)
             dynamodb.create_table(TableName=table.name, **wanted)

@@ -11,7 +11,7 @@ from gateway_sim.cloud.run import TEMPLATE
 from gateway_sim.cloud.stack import read
 from gateway_sim.cloud.template import Template
 
-SHIPPED = read(Template(TEMPLATE)).rule
+SHIPPED = read(Template(TEMPLATE)).rules[0][0]
 
 
 @pytest.mark.parametrize("prefix", ["", "$aws/rules/hg_ingest_v1/"])
