@@ -30,6 +30,7 @@ __all__ = [
     "Sample",
     "Undecodable",
     "WindowRow",
+    "columns",
     "decode",
     "header",
 ]
@@ -152,7 +153,7 @@ def decode(body: bytes) -> Envelope:
     head = _header(whole)
     fields(whole, "$", (*_HEADER, *_PAYLOAD[head.kind]), ("prev",))
     if head.kind == "samples":
-        return Envelope(head, columns=_columns(whole))
+        return Envelope(head, columns=columns(whole))
     if head.kind == "windows":
         return Envelope(head, windows=tuple(_windows(whole)))
     return Envelope(head, report=_report(whole["report"]))
@@ -182,10 +183,14 @@ def _header(whole: Mapping[str, object]) -> Header:
     )
 
 
-def _columns(whole: Mapping[str, object]) -> tuple[Column, ...]:
+def columns(whole: Mapping[str, object]) -> tuple[Column, ...]:
+    """Of an envelope of kind samples, or of a result of `query`; raises Undecodable."""
+    for name in ("times", "columns"):
+        if name not in whole:
+            raise Undecodable("$", f"{name!r} is missing")
     times = [_times(row, f"$.times[{i}]") for i, row in enumerate(array(whole["times"], "$.times"))]
-    columns = mapping(whole["columns"], "$.columns")
-    return tuple(_column(name, column, times) for name, column in columns.items())
+    found = mapping(whole["columns"], "$.columns")
+    return tuple(_column(name, column, times) for name, column in found.items())
 
 
 def _times(value: object, path: str) -> tuple[int, ...]:

@@ -149,7 +149,8 @@ class Jobs:
         job = self.jobs.get(job_id)
         found = None if job is None else job.executions.get(thing)
         if found is None or number not in (None, found.number):
-            raise Refusal("ResourceNotFound", f"{thing} has no execution {number or ''} of job {job_id}")
+            which = "execution" if number is None else f"execution {number}"
+            raise Refusal("ResourceNotFound", f"{thing} has no {which} of job {job_id}")
         return found
 
     def describe(self, thing: str, job_id: str, number: int | None = None) -> Execution | None:

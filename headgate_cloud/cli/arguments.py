@@ -1,0 +1,191 @@
+"""The words of the command line. Commands are named, not imported: `--help` needs nothing but this."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from headgate_cloud.cli.times import duration_s
+
+DESCRIPTION: Final = "Ask gateways: readings, history, files, jobs."
+EPILOG: Final = """\
+examples:
+  headgate --sim read meter-a/voltage_l1            newest simulated cloud, its only gateway
+  headgate --thing gw-7 query meter-a/voltage_l1 --from -10m
+  headgate --thing gw-7 files
+  headgate --thing gw-7 fetch logs/2026-01-31.log -o today.log
+  headgate jobs create read meter-a/voltage_l1 --group site-berlin --wait
+
+exit codes: 0 done; 1 refused or failed; 2 wrong words; 3 no answer in time; 4 cloud not reachable;
+5 a file arrived damaged"""
+
+Parser = argparse.ArgumentParser
+
+
+def build() -> Parser:
+    """Commands set `run` to `module:function` and, where they ask a gateway, `ask` to a name in asking."""
+    parser = Parser(
+        prog="headgate",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _shared(parser, top=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, help_: str, run: str, words: Callable[[Parser], None]) -> None:
+        made = commands.add_parser(name, help=help_, description=help_)
+        _shared(made)
+        words(made)
+        made.set_defaults(run=run)
+
+    command("read", "read series, registers or characteristics now", "read:run", _read)
+    command("query", "history that the gateway keeps", "query:run", _query)
+    command("list", "what a gateway has: devices, series or files", "listing:run", _listing)
+    command("files", "the files gateways have announced", "files:run", _files)
+    command("fetch", "have a file uploaded, and download it", "fetch:run", _fetch)
+    _jobs(commands.add_parser("jobs", help="durable requests, to one gateway or a fleet"))
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    return build().parse_args(joined(argv))
+
+
+def joined(argv: Sequence[str]) -> list[str]:
+    """Two things that argparse cannot tell: whether the word after `--sim` is a run's directory (it is, if it
+    is a directory), and that the `-5m` after `--from` is no option."""
+    found: list[str] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        after = words[0] if words else ""
+        if word == "--sim":
+            word = f"--sim={words.pop(0)}" if after and Path(after).is_dir() else "--sim="
+        elif word in ("--from", "--to") and after[:1] == "-" and after[1:2].isdigit():
+            word = f"{word}={words.pop(0)}"
+        found.append(word)
+    return found
+
+
+def _shared(parser: Parser, *, top: bool = False) -> None:
+    """Options that may stand before the command or after it; the one nearer to the end wins."""
+
+    def option(*names: str, default: object = None, **rest: object) -> None:
+        chosen = default if top else argparse.SUPPRESS
+        group.add_argument(*names, default=chosen, **rest)  # type: ignore[arg-type]  # argparse's own types
+
+    group = parser.add_argument_group("where and how")
+    option(
+        "--sim",
+        metavar="RUN_DIR",
+        help="a simulated cloud: --sim alone takes the newest under .run/, --sim DIR that run",
+    )
+    option("--profile", metavar="NAME", help="AWS profile (default: as the AWS CLI chooses)")
+    option("--region", metavar="NAME", help="AWS region (default: the profile's)")
+    option("--stack", metavar="NAME", help="CloudFormation stack that holds the tables (default: headgate)")
+    group.add_argument(
+        "--thing",
+        metavar="NAME",
+        action="append",
+        default=[] if top else argparse.SUPPRESS,
+        dest="thing" if top else "thing_after",
+        help="gateway to ask; again, or a,b, for several (default: $HEADGATE_THING)",
+    )
+    option("--timeout", metavar="TIME", type=_duration, help="how long to wait, such as 10s or 1h")
+    option("--json", action="store_true", default=False, help="one JSON object per line on standard output")
+
+
+def _duration(text: str) -> float:
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _read(parser: Parser) -> None:
+    parser.set_defaults(ask="read")
+    parser.add_argument("series", nargs="*", metavar="DEVICE/TAG")
+    parser.add_argument(
+        "--register",
+        action="append",
+        default=[],
+        metavar="DEVICE:TABLE:ADDRESS[:COUNT]",
+        help="raw registers; TABLE is holding, input, coil or discrete",
+    )
+    parser.add_argument(
+        "--characteristic", action="append", default=[], metavar="DEVICE:UUID", help="a BLE characteristic"
+    )
+
+
+def _query_words(parser: Parser) -> None:
+    parser.set_defaults(ask="query")
+    parser.add_argument("series", nargs="+", metavar="DEVICE/TAG")
+    parser.add_argument("--from", dest="start", default="-5m", metavar="TIME", help="default -5m")
+    parser.add_argument("--to", dest="end", default="now", metavar="TIME", help="exclusive; default now")
+    parser.add_argument("--limit", type=int, metavar="N", help="no more than N samples")
+    parser.add_argument("--newest-first", action="store_true", help="the last N, newest first")
+
+
+def _query(parser: Parser) -> None:
+    _query_words(parser)
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--rows", action="store_true", help="every sample, not a summary")
+    shape.add_argument("--csv", action="store_true", help="every sample as CSV on standard output")
+
+
+def _listing(parser: Parser) -> None:
+    parser.set_defaults(ask="listing")
+    parser.add_argument("what", choices=("devices", "series", "files"))
+
+
+def _files(parser: Parser) -> None:
+    parser.add_argument("--live", action="store_true", help="ask the gateway itself, not the Files table")
+    parser.set_defaults(ask="listing", what="files")
+
+
+def _fetch_words(parser: Parser) -> None:
+    parser.set_defaults(ask="fetch")
+    parser.add_argument("file", metavar="FILE", help="a file's id, or SOURCE/PATH")
+
+
+def _fetch(parser: Parser) -> None:
+    _fetch_words(parser)
+    parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="file or folder to write to")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+
+
+def _jobs(parser: Parser) -> None:
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    create = commands.add_parser("create", help="ask by job: durable, for one or many")
+    ops = create.add_subparsers(metavar="WHAT", required=True)
+    for name, words in (
+        ("read", _read),
+        ("query", _query_words),
+        ("list", _listing),
+        ("fetch", _fetch_words),
+    ):
+        op = ops.add_parser(name)
+        _shared(op)
+        words(op)
+        op.add_argument(
+            "--group", action="append", default=[], metavar="NAME", help="thing group; again for more"
+        )
+        op.add_argument("--id", metavar="ID", help="the job's id (default: one is made)")
+        op.add_argument("--deadline", type=_duration, default=86_400.0, metavar="TIME", help="default 1d")
+        op.add_argument("--wait", action="store_true", help="until every gateway is done, or --timeout (10m)")
+        op.set_defaults(run="jobs:create")
+    listed = commands.add_parser("list", help="the newest jobs")
+    _shared(listed)
+    listed.add_argument("--status", choices=("IN_PROGRESS", "COMPLETED", "CANCELED"))
+    listed.add_argument("--limit", type=int, default=20, metavar="N", help="default 20")
+    listed.set_defaults(run="jobs:list_")
+    for name, help_ in (("show", "one job, its gateways and their replies"), ("cancel", "take a job back")):
+        one = commands.add_parser(name, help=help_)
+        _shared(one)
+        one.add_argument("id", metavar="ID")
+        one.set_defaults(run=f"jobs:{name}")
+        if name == "cancel":
+            one.add_argument("--force", action="store_true", help="also where it is in progress")

@@ -1,0 +1,1 @@
+"""One module per command; each is loaded when its command is given."""

@@ -1,0 +1,18 @@
+"""`headgate read`: what a gateway measures now."""
+
+from __future__ import annotations
+
+import argparse
+
+from headgate_cloud.cli.direct import Answer
+from headgate_cloud.cli.output import Output
+from headgate_cloud.cli.replies import show
+from headgate_cloud.cli.session import READ_TIMEOUT_S, ask_and_show, now_ms
+
+
+def run(given: argparse.Namespace) -> int:
+    def drawn(out: Output, answer: Answer) -> None:
+        assert answer.reply is not None
+        show(out, answer.thing, answer.reply, now_ms(), f"{answer.latency_ms} ms")
+
+    return ask_and_show(given, drawn, READ_TIMEOUT_S)
