@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from headgate.errors import Reject
 from headgate.model import Frame, Series
 
 Emit = Callable[[Frame], None]
@@ -33,6 +34,14 @@ class Reply:
     detail: str = ""
     result: Mapping[str, Any] | None = None
     file_id: str | None = None
+
+
+class Refused(Reject):
+    """A request that will never be done; `code` is the reply's stable word (docs/requests.md)."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,10 @@ class Driver(Protocol):
         """Ask `run` to return once what is under way has finished and been emitted."""
 
     async def call(self, request: Request) -> Reply:
-        """Do what the cloud asks, before the next poll. Raises Reject for what this driver does not do."""
+        """Do what the cloud asks, before the next poll.
+
+        Raises Refused (or Reject, which is `bad_request`) for what this driver does not do.
+        """
 
     def plan(self, config: Mapping[str, Any]) -> Change:
         """Check a configuration whole, change nothing. Raises Reject with all faults."""
