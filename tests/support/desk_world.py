@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from headgate.clock import Clock, ManualClock
+from headgate.clock import Clock, ManualClock, random_id
 from headgate.config.stateroot import StateRoot
 from headgate.driver import Reply, Request
 from headgate.requests.audit import Audit
@@ -35,7 +35,7 @@ class DeskWorld:
     def __init__(self, root: Path, *, tuning: DeskTuning | None = None, max_requests: int = 1_000) -> None:
         self.root = StateRoot(root)
         self.clock = ManualClock()
-        self.store = Store(self.root, "gw", 1)
+        self.store = Store(self.root, "gw", random_id())
         self.writer = Writer()
         self.ledger = Ledger(
             self.store, "gw", Audit(self.root.audit), ReplySpool(self.root.replies), max_requests=max_requests
@@ -44,6 +44,7 @@ class DeskWorld:
         self.release = asyncio.Event()
         self.args: Mapping[str, Any] = {}
         self.offered: list[Queued] = []
+        self.on_effect: Callable[[str], None] = lambda request_id: None
         operations = {
             "read": Operation(self._read),
             "slow": Operation(self._slow),
@@ -93,6 +94,7 @@ class DeskWorld:
 
     async def _read(self, request: Request) -> Reply:
         self.done.append(request)
+        self.on_effect(request.id)
         return Reply(request.id, "ok", "ok", result={"n": len(self.done), "args": dict(request.args)})
 
     async def _slow(self, request: Request) -> Reply:
