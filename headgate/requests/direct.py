@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from headgate.bus.api import Bus
@@ -27,7 +29,7 @@ GRACE_MS = 5_000
 
 @dataclass(slots=True)
 class DirectCarrier:
-    """Runs until cancelled. `dropped` counts replies that never left."""
+    """Attach it, then run it until cancelled. `dropped` counts replies that never left."""
 
     bus: Bus
     clock: Clock
@@ -38,16 +40,21 @@ class DirectCarrier:
     _group: asyncio.TaskGroup | None = None
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
 
-    async def run(self) -> None:
-        """Take requests and publish replies."""
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Take requests while entered."""
         prefix = f"hg/v1/{self.thing}/dn/req"
+        with (
+            self.bus.subscribe_cloud(f"{prefix}/read", self._on_read),
+            self.bus.subscribe_cloud(f"{prefix}/write", self._on_write),
+        ):
+            yield
+
+    async def run(self) -> None:
+        """Publish replies."""
         async with asyncio.TaskGroup() as group:
             self._group = group
-            with (
-                self.bus.subscribe_cloud(f"{prefix}/read", self._on_read),
-                self.bus.subscribe_cloud(f"{prefix}/write", self._on_write),
-            ):
-                await asyncio.get_running_loop().create_future()
+            await asyncio.get_running_loop().create_future()
 
     async def _on_read(self, topic: str, payload: bytes) -> None:
         self._take(payload, writes=False)

@@ -117,10 +117,11 @@ class _Hub:
                 count,
                 size_bytes,
             )
+            await self._requests.recover()
             self._intake = Intake(self._bus, self._store.runs(), self._store.tables(), self._commit_soon)
             with (
                 self._bus.subscribe("hg/v1/local/batch/+", self._intake.on_batch),
-                self._requests.serving(),
+                self._requests.attached(),
             ):
                 await self._work(stop)
             await self._commit()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from headgate.bus.api import Bus
 from headgate.clock import Clock
@@ -68,13 +68,18 @@ class HubRequests:
         """What became of the requests since start."""
         return self._desk.counters
 
-    def serving(self) -> AbstractContextManager[None]:
-        """Take other roles' reports while entered."""
-        return self._bus.serve(REPORT_TOPIC, self._report)
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Take requests and other roles' reports while entered."""
+        with self._bus.serve(REPORT_TOPIC, self._report), self._direct.attached():
+            yield
+
+    async def recover(self) -> None:
+        """Settle what a crash left behind; before anything else."""
+        await self._desk.recover()
 
     async def run(self) -> None:
         """Answer the cloud until cancelled."""
-        await self._desk.recover()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._desk.run(), name="requests")
             group.create_task(self._direct.run(), name="direct requests")

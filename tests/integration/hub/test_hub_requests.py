@@ -38,8 +38,7 @@ SITE = {
         "devices": [
             {
                 "name": "meter-a",
-                "host": "127.0.0.1",
-                "port": 1502,
+                "transport": {"kind": "tcp", "host": "127.0.0.1", "port": 1502},
                 "unit": 1,
                 "groups": [
                     {
@@ -83,7 +82,8 @@ class World:
         async with asyncio.TaskGroup() as group:
             with self.bus.subscribe("hg/v1/local/hub", announced):
                 group.create_task(run(self.bus, self.clock, stop, thing="gw", tuning=TUNING))
-                await up.wait()
+                async with asyncio.timeout(10):
+                    await up.wait()
             yield
             stop.set()
 
