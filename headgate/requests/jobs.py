@@ -6,6 +6,7 @@ question under way. https://docs.aws.amazon.com/iot/latest/developerguide/jobs-m
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ MAX_DETAIL = 1_000
 THROTTLED = ("RequestThrottled", "InternalError")
 GONE = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
 ACTIVE = ("QUEUED", "IN_PROGRESS")
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ENDS = {"ok": "SUCCEEDED", "refused": "REJECTED", "failed": "FAILED", "expired": "FAILED"}
 
 
@@ -229,7 +231,9 @@ class JobMachine:
         if not isinstance(execution, Mapping) or not execution:
             return []
         job_id, document = execution.get("jobId"), execution.get("jobDocument")
-        if not isinstance(job_id, str) or execution.get("status") not in ACTIVE:
+        if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+            return []
+        if execution.get("status") not in ACTIVE:
             return []
         if not isinstance(document, Mapping) or "headgate" not in document:
             if self._foreign == job_id:

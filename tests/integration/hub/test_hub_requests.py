@@ -1,4 +1,4 @@
-"""What the cloud asks of a whole hub: scripted bridge, courier, cloud and Jobs service on one in-memory bus."""
+"""What the cloud asks of a whole hub, between scripted bridge, courier, cloud and Jobs service."""
 
 from __future__ import annotations
 

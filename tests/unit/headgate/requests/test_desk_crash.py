@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def steps_of(root: Path, record: Record) -> int:
 
 
 def check(root: Path, record: Record, step: int) -> None:
-    replies: dict[str, list[object]] = {}
+    replies: dict[str, list[dict[str, Any]]] = {}
     for request_id, reply in record.all("reply"):
         replies.setdefault(request_id, []).append(reply)
     assert set(replies) == {"direct", "once", "big", *JOBS}

@@ -224,6 +224,11 @@ def test_somebody_elses_job_is_left_alone_and_said_once() -> None:
     assert one(play.notified(execution("j2"))).tail == "j2/update"
 
 
+@pytest.mark.parametrize("job_id", ["", "a/b", "+", "#", "../x", "x" * 65, 7, None])
+def test_an_id_that_is_no_jobs_reaches_no_topic(job_id: Any) -> None:
+    assert Play().got({**execution(), "jobId": job_id}) == []
+
+
 def test_answers_to_others_and_late_ones_are_passed_over() -> None:
     play = Play().working()
     assert play.machine.updated("another's", {"versionNumber": 99}, 0) == []
