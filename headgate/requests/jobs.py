@@ -188,8 +188,8 @@ class JobMachine:
         self._job.version = _version(state, self._job.version + 1)
         if kind == "claim":
             return self._begin(now_ms)
-        if kind == "check":
-            return []
+        if kind == "check":  # begun again it joins itself, or is what was lost on the way here
+            return [Begin(self._job.id, self._job.document)]
         self.done += 1
         return self._drop(now_ms)
 

@@ -18,7 +18,7 @@ JOBS = ("job-1", "job-2")
 
 
 def deliver(root: Path, record: Record) -> None:
-    """Ask for everything, as a cloud does that has not heard yet; note what was done and what was answered."""
+    """Ask for everything, as a cloud that has not heard yet; note what was done and answered."""
 
     async def work() -> None:
         async with a_desk(root) as world:
