@@ -54,6 +54,16 @@ class StateRoot:
         return self.path / "spool"
 
     @property
+    def replies(self) -> Path:
+        """Directory of replies too large for the way up, each `<request id>.json`."""
+        return self.spool / "replies"
+
+    @property
+    def audit(self) -> Path:
+        """Directory of what became of each request, one file a day."""
+        return self.path / "audit"
+
+    @property
     def config(self) -> Path:
         """Directory of accepted site documents, each named by its SHA-256 in hex."""
         return self.path / "config"
@@ -75,7 +85,16 @@ class StateRoot:
     def create(self) -> None:
         """Make the root and its directories where they are missing. Raises Fatal where that fails."""
         try:
-            for directory in (self.path, self.journal, self.blocks, self.quarantine, self.spool, self.config):
+            for directory in (
+                self.path,
+                self.journal,
+                self.blocks,
+                self.quarantine,
+                self.spool,
+                self.replies,
+                self.audit,
+                self.config,
+            ):
                 directory.mkdir(mode=MODE, parents=True, exist_ok=True)
         except OSError as error:
             raise Fatal(

@@ -16,10 +16,12 @@ from headgate.clock import Clock, random_id
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject, Retry
 from headgate.limited_log import LimitedLog
+from headgate.requests.desk import DeskTuning
 from headgate.roles import process
 from headgate.roles.hub_config import HubConfig, Site, SiteStore, fetch_site, parse_config, state_root_of
 from headgate.roles.hub_intake import Intake
 from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
+from headgate.roles.hub_requests import HubRequests
 from headgate.sleeper import Sleeper
 from headgate.store.state import Queued
 from headgate.store.store import Store
@@ -44,6 +46,7 @@ class HubTuning:
     fetch_retry_max_ms: int = 300_000
     pipeline: PipelineTuning = field(default_factory=PipelineTuning)
     uplink: UplinkTuning = field(default_factory=UplinkTuning)
+    requests: DeskTuning = field(default_factory=DeskTuning)
 
 
 async def run(
@@ -86,7 +89,18 @@ class _Hub:
         self._pipeline = Pipeline(self._store, thing, length_ms, tuning.pipeline)
         self._writer = Writer()
         self._intake: Intake
-        self._uplink = Uplink(bus, clock, thing, self._read_rows, tuning=tuning.uplink)
+        self._uplink = Uplink(
+            bus,
+            clock,
+            thing,
+            self._read_rows,
+            tuning=tuning.uplink,
+            on_ack=lambda: self._requests.heard_cloud(),
+        )
+        self._requests = HubRequests(
+            bus, clock, thing, root, self._store, self._writer, self._uplink.offer, tuning=tuning.requests
+        )
+        self._requests.directory.configured(self._site.devices if self._site else {})
         self._urgent = False
         self._committer = Sleeper(clock)
         self._announcer = Sleeper(clock)
@@ -103,8 +117,12 @@ class _Hub:
                 count,
                 size_bytes,
             )
+            await self._requests.recover()
             self._intake = Intake(self._bus, self._store.runs(), self._store.tables(), self._commit_soon)
-            with self._bus.subscribe("hg/v1/local/batch/+", self._intake.on_batch):
+            with (
+                self._bus.subscribe("hg/v1/local/batch/+", self._intake.on_batch),
+                self._requests.attached(),
+            ):
                 await self._work(stop)
             await self._commit()
             await self._seal()
@@ -117,6 +135,7 @@ class _Hub:
             "configuration": self._follow_config,
             "dictionaries": self._intake.fetch_dictionaries,
             "uplink": self._uplink.run,
+            "requests": self._requests.run,
             "announce": self._announce_regularly,
             "status": self._report_regularly,
         }
@@ -151,6 +170,7 @@ class _Hub:
         if arrived.batches or arrived.tables:
             await self._writer.call(self._pipeline.commit, arrived, self._clock.boot_ms())
             self._intake.committed(arrived)
+            self._requests.committed(arrived)
         await self._intake.answer()
 
     async def _seal(self) -> None:
@@ -219,6 +239,7 @@ class _Hub:
         if self._site is None or site.sha256 != self._site.sha256:
             log.info("site document %s accepted from %s", site.sha256, source)
         self._site = site
+        self._requests.directory.configured(site.devices)
         await self._writer.call(self._pipeline.set_length, site.window_length_ms)
         self._announcer.wake()
 
@@ -242,11 +263,11 @@ class _Hub:
     def _report(self) -> None:
         taken, uplink, intake = self._pipeline.counters, self._uplink.planner, self._intake
         count, size_bytes = self._store.outbox
-        sent = uplink.counters
+        sent, asked = uplink.counters, self._requests.counters
         log.info(
             "status: batches %d, values %d, windows %d, late %d, duplicates %d, refused %d, malformed %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
-            "offline %d; journal %d B",
+            "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d",
             taken.batches,
             taken.samples,
             taken.windows,
@@ -263,6 +284,11 @@ class _Hub:
             sent.refused,
             sent.offline,
             self._store.journal.size_bytes,
+            asked.ok,
+            asked.refused,
+            asked.failed,
+            asked.expired,
+            asked.repeated,
         )
 
 

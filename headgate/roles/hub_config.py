@@ -10,7 +10,7 @@ import logging
 import threading
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
 from headgate.modbus import config as modbus
+from headgate.requests.directory import devices_of
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +55,11 @@ class HubConfig:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An accepted site document, as far as the hub itself needs it."""
+    """An accepted site document, as far as the hub itself needs it. `devices`: name -> its bridge's name."""
 
     sha256: str
     window_length_ms: int
+    devices: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -88,7 +90,7 @@ def parse_site(data: bytes, source: str) -> Site:
     """Validate a whole site document. Raises Reject with every fault of every section."""
     document = load_document(data, source)
     sections = parse_sections(document, source, OWNERS, whole=True)
-    return Site(hashlib.sha256(data).hexdigest(), sections["windows"])
+    return Site(hashlib.sha256(data).hexdigest(), sections["windows"], devices_of(document))
 
 
 class SiteStore:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from headgate.errors import Reject
 from headgate.model import Ack, Envelope, EnvelopeId, Series, series_row
+from headgate.store.requests import RequestRows
 from headgate.store.sqlite import connect, migrate, transaction
 
 VERSION = 1
@@ -68,6 +69,7 @@ class State:
         self._thing = thing
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
+        self.requests = RequestRows(self._db)
 
     def close(self) -> None:
         """Close the file; a transaction under way is rolled back."""

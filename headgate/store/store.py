@@ -17,10 +17,11 @@ from headgate.columns import Columns
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
 from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, dictionary_hash
-from headgate.store.blocks import Blocks, Unsealed
+from headgate.store.blocks import DAY_MS, Blocks, Unsealed
 from headgate.store.journal import SEGMENT_BYTES, Journal, RecordKind
 from headgate.store.lock import RootLock
 from headgate.store.query import Column, query
+from headgate.store.requests import RequestRows
 from headgate.store.state import Progress, Queued, State, table_from_rows, table_text
 
 log = logging.getLogger(__name__)
@@ -186,6 +187,15 @@ class Store:
             taken.append(item.envelope)
         return taken
 
+    def series(self) -> list[Series]:
+        """Every series of which there was a sample, by name and revision."""
+        return sorted(self._ids, key=lambda series: (series.name, series.revision))
+
+    def days(self) -> list[int]:
+        """The UTC days (since 1970) of which there may be samples, ascending."""
+        waiting = {t // DAY_MS for item in self._unsealed for t in item.columns.times_ms}
+        return sorted({*self._blocks.days(), *waiting})
+
     def queued(self, after_row: int, limit: int) -> list[Queued]:
         """Waiting envelopes sealed after the one in `after_row`, oldest first."""
         return self.state.queued(after_row, limit)
@@ -274,6 +284,11 @@ class Tx:
         """Until when (UTC ms) the windows of each (bridge, length_ms) are closed."""
         self._state()
         self._store.state.put_windows_closed(closed)
+
+    def requests(self) -> RequestRows:
+        """What was asked, to be changed within this transaction."""
+        self._state()
+        return self._store.state.requests
 
     def _state(self) -> None:
         if not self.wrote_state:

@@ -27,16 +27,24 @@ ReadRows = Callable[[int, int], Awaitable[list[Queued]]]
 
 
 class Uplink:
-    """The only sender of one gateway's envelopes. Runs until cancelled."""
+    """The only sender of one gateway's envelopes. Runs until cancelled. `on_ack`: the cloud was heard."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, thing: str, read: ReadRows, *, tuning: UplinkTuning | None = None
+        self,
+        bus: Bus,
+        clock: Clock,
+        thing: str,
+        read: ReadRows,
+        *,
+        tuning: UplinkTuning | None = None,
+        on_ack: Callable[[], None] = lambda: None,
     ) -> None:
         self.planner = Planner(tuning)
         self._bus = bus
         self._clock = clock
         self._thing = thing
         self._read = read
+        self._on_ack_heard = on_ack
         self._changed = False
         self._sleeper = Sleeper(clock)
         self._acks: dict[tuple[str, int], Ack] = {}
@@ -105,6 +113,7 @@ class Uplink:
         except Reject as error:
             self._complaints.warning("ack", "%s: %s", topic, error)
             return
+        self._on_ack_heard()
         key = (ack.stream, ack.epoch)
         known = self._acks.get(key)
         if known is None or (ack.up_to, len(ack.received)) >= (known.up_to, len(known.received)):

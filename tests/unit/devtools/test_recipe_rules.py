@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SOURCES = sorted((ROOT / "recipes").glob("*.yaml"))
 PUBSUB = "ComponentConfiguration.DefaultConfiguration.accessControl.aws.greengrass.ipc.pubsub"
 MQTT = "ComponentConfiguration.DefaultConfiguration.accessControl.aws.greengrass.ipc.mqttproxy"
-PUBLISH = f"{PUBSUB}.headgate.Hub:pubsub-publish:1"
+PUBLISH = f"{PUBSUB}.headgate.Hub:pubsub-publish:2"
 
 
 def judge(document: object, tmp_path: Path, *, artifacts: tuple[str, ...] = ("main.py", "launch.py")) -> str:
@@ -53,13 +53,13 @@ PUB: list[str | int] = [
     *CONFIG,
     "accessControl",
     "aws.greengrass.ipc.pubsub",
-    "headgate.Hub:pubsub-publish:1",
+    "headgate.Hub:pubsub-publish:2",
 ]
 CLOUD: list[str | int] = [
     *CONFIG,
     "accessControl",
     "aws.greengrass.ipc.mqttproxy",
-    "headgate.Hub:mqttproxy-subscribe:1",
+    "headgate.Hub:mqttproxy-subscribe:2",
 ]
 RUN = "Manifests[0].Lifecycle.run.Script"
 
@@ -182,7 +182,7 @@ FAULTS: list[tuple[list[str | int], object, str, str]] = [
     (
         [*CLOUD, "resources", 0],
         "hg/v1/a+/dn",
-        "subscribe:1.resources[0]: 'a+' is no wildcard",
+        "subscribe:2.resources[0]: 'a+' is no wildcard",
         "whole levels",
     ),
 ]

@@ -1,0 +1,129 @@
+"""The operations that the hub offers: `read`, `query`, `list`, `fetch`; most of the work is others'."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from headgate.bus.api import Bus
+from headgate.clock import Clock
+from headgate.driver import Refused, Reply, Request
+from headgate.errors import Reject, Retry
+from headgate.model import series_row
+from headgate.requests.desk import Operation, Operations
+from headgate.requests.directory import Directory
+from headgate.requests.history import History
+from headgate.requests.model import parse_reply, request_json, short, spelled
+from headgate.requests.reading import Part, merge_read, plan_read
+
+CALL_TOPIC = "hg/v1/local/call/{source}"
+COURIER = "files"
+MAX_PAGES = 200
+"""Of a list of files, each a message of the local bus."""
+MIN_TIMEOUT_S = 0.05
+TIME_PART = 0.9
+"""Of the time left, for whom is asked; the rest is for saying that nobody answered."""
+
+Answered = list[tuple[Part, Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class HubOperations:
+    """What they need of the hub."""
+
+    bus: Bus
+    clock: Clock
+    directory: Directory
+    history: History
+
+    def mapping(self) -> Operations:
+        """By the word that requests use. All of them may be repeated: the courier sends a file once."""
+        return {
+            "read": Operation(self.read, at_once=4),
+            "query": Operation(self.history.query, at_once=1),
+            "list": Operation(self.list, at_once=2),
+            "fetch": Operation(self.fetch, at_once=3),
+        }
+
+    async def read(self, request: Request) -> Reply:
+        """Ask the bridges that own the devices, part by part. Raises Refused."""
+        asked: dict[str, list[Part]] = {}
+        for part in plan_read(request.args, self.directory.source_of):
+            asked.setdefault(part.source, []).append(part)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._ask(request, parts), name=f"request {request.id} to {source}")
+                for source, parts in asked.items()
+            ]
+        parts = [answered for task in tasks for answered in task.result()]
+        return merge_read(request.id, parts)
+
+    async def list(self, request: Request) -> Reply:
+        """Devices, series, or the courier's files. Raises Refused or Retry."""
+        match dict(request.args):
+            case {"what": "devices", **rest} if not rest:
+                return Reply(request.id, "ok", "ok", result={"devices": self.directory.devices()})
+            case {"what": "series", **rest} if not rest:
+                series = await self.history.writer.call(self.history.store.series)
+                keys = ("series", "unit", "kind", "decimals", "revision")
+                rows = [dict(zip(keys, series_row(s), strict=True)) for s in series]
+                return Reply(request.id, "ok", "ok", result={"series": rows})
+            case {"what": "files", **rest} if not rest:
+                return await self._files(request)
+        raise Refused("bad_request", "list: what must be devices, series or files, and nothing else")
+
+    async def fetch(self, request: Request) -> Reply:
+        """Hand it to the courier; a job waits for the upload unless told otherwise. Raises as `_call`."""
+        args = dict(request.args)
+        wait = args.setdefault("wait", request.carrier == "job")
+        named = args.keys() - {"wait"}
+        texts = [args[key] for key in named]
+        if (
+            named not in ({"file_id"}, {"source", "path"})
+            or not isinstance(wait, bool)
+            or not all(isinstance(text, str) and 0 < len(text) <= 1_024 for text in texts)
+        ):
+            raise Refused("bad_request", "fetch: file_id, or source and path; wait may be true or false")
+        return await self._call(COURIER, replace(request, args=args))
+
+    async def _ask(self, request: Request, parts: Sequence[Part]) -> Answered:
+        """One bridge's parts, one after the other."""
+        answered = []
+        for part in parts:
+            try:
+                reply = await self._call(part.source, replace(request, args=part.args))
+            except Retry as error:
+                reply = Reply(request.id, "failed", "offline", f"bridge {part.source}: {error}")
+            except Reject as error:
+                reply = Reply(request.id, "failed", "internal", f"bridge {part.source}: {error}")
+            answered.append((part, reply))
+        return answered
+
+    async def _files(self, request: Request) -> Reply:
+        files: list[Any] = []
+        after: str | None = None
+        for _ in range(MAX_PAGES):
+            args: dict[str, Any] = {"what": "files"} | ({} if after is None else {"after": after})
+            reply = await self._call(COURIER, replace(request, args=args))
+            if reply.status != "ok":
+                return reply
+            found = reply.result or {}
+            page = found.get("files")
+            files += page if isinstance(page, list) else []
+            after = found.get("next")
+            if not isinstance(after, str):
+                break
+        return Reply(request.id, "ok", "ok", result={"files": files})
+
+    async def _call(self, source: str, request: Request) -> Reply:
+        """Ask a bridge or the courier. Raises Retry (away) or Reject (nobody's question, nobody's reply)."""
+        left_s = (request.deadline_ms - self.clock.utc_ms()) / 1000
+        topic = CALL_TOPIC.format(source=source)
+        payload = spelled({**request_json(request), "carrier": request.carrier})
+        wire = await self.bus.request(topic, payload, timeout_s=max(MIN_TIMEOUT_S, left_s * TIME_PART))
+        reply = parse_reply(wire)
+        if reply.id != request.id:
+            raise Refused("internal", f"{source} answered request {short(reply.id)!r}")
+        return reply

@@ -1,0 +1,445 @@
+"""What the cloud asks of a whole hub, between scripted bridge, courier, cloud and Jobs service."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from headgate.bus.memory import MemoryBus, MemoryCloud
+from headgate.clock import SystemClock
+from headgate.errors import Reject, Retry
+from headgate.model import Frame, Series
+from headgate.roles.hub import HubTuning, run
+from headgate.roles.hub_pipeline import PipelineTuning
+from headgate.uplink.pacing import UplinkTuning
+from headgate_cloud.decoder import decode
+from tests.support.hub_world import ScriptedBridge, ScriptedCloud
+from tests.support.jobs_double import JobsDouble
+
+ROOT = Path(__file__).parents[3]
+REPLY = Draft202012Validator(json.loads((ROOT / "schemas/reply.v1.json").read_text()))
+TABLE = [Series(f"meter-a/t{i}", "V", "f64", 1) for i in range(5)]
+TUNING = HubTuning(
+    commit_ms=20,
+    seal_ms=40,
+    pipeline=PipelineTuning(blocks_every_ms=60),
+    uplink=UplinkTuning(resend_after_ms=200, retry_first_ms=20, retry_max_ms=100),
+)
+SITE = {
+    "schema": 1,
+    "modbus": {
+        "devices": [
+            {
+                "name": "meter-a",
+                "transport": {"kind": "tcp", "host": "127.0.0.1", "port": 1502},
+                "unit": 1,
+                "groups": [
+                    {
+                        "name": "g",
+                        "interval_s": 1,
+                        "tags": [{"name": "t0", "table": "holding", "address": 0, "type": "uint16"}],
+                    }
+                ],
+            }
+        ]
+    },
+}
+
+Call = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+
+class World:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.cloud_bus = MemoryCloud()
+        self.bus = MemoryBus(
+            cloud=self.cloud_bus, config={"schema": 1, "stateRoot": str(root), "inline": SITE}
+        )
+        self.clock = SystemClock()
+        self.cloud = ScriptedCloud("gw", self.cloud_bus)
+        self.bridge = ScriptedBridge(self.bus, self.clock, "modbus", TABLE)
+        self.jobs = JobsDouble("gw", self.cloud_bus)
+        self.replies: list[dict[str, Any]] = []
+        self.calls: list[dict[str, Any]] = []
+        self.on_call: Call = self._values
+        self._changed = asyncio.Event()
+
+    @asynccontextmanager
+    async def hub(self) -> AsyncIterator[None]:
+        stop, up = asyncio.Event(), asyncio.Event()
+
+        async def announced(topic: str, payload: bytes) -> None:
+            if json.loads(payload)["config"]:
+                up.set()
+
+        async with asyncio.TaskGroup() as group:
+            with self.bus.subscribe("hg/v1/local/hub", announced):
+                group.create_task(run(self.bus, self.clock, stop, thing="gw", tuning=TUNING))
+                async with asyncio.timeout(10):
+                    await up.wait()
+            yield
+            stop.set()
+
+    def send(self, request_id: str, op: str, topic: str = "read", **changes: Any) -> None:
+        document = {
+            "v": 1,
+            "id": request_id,
+            "op": op,
+            "args": {},
+            "deadline_ms": self.clock.utc_ms() + 20_000,
+        }
+        self.route(json.dumps({**document, **changes}).encode(), topic)
+
+    def route(self, payload: bytes, topic: str = "read") -> None:
+        self.cloud_bus.route(f"hg/v1/gw/dn/req/{topic}", payload)
+
+    async def ask(self, request_id: str, op: str, topic: str = "read", **changes: Any) -> dict[str, Any]:
+        before = len(self.replies)
+        self.send(request_id, op, topic, **changes)
+        return await self.reply(request_id, before)
+
+    async def reply(self, request_id: str, after: int = 0) -> dict[str, Any]:
+        async with asyncio.timeout(30):
+            while True:
+                for reply in self.replies[after:]:
+                    if reply["id"] == request_id:
+                        return reply
+                self._changed.clear()
+                await self._changed.wait()
+
+    def reports(self, kind: str) -> list[dict[str, Any]]:
+        found = [decode(body).report for body in self.cloud.envelopes.values()]
+        return [dict(report) for report in found if report is not None and report["type"] == kind]
+
+    def audit(self) -> list[dict[str, Any]]:
+        files = sorted((self.root / "audit").glob("*.jsonl"))
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+    def attach(self, stack: ExitStack) -> None:
+        def take(topic: str, payload: bytes) -> None:
+            assert len(payload) <= 7_000
+            reply = json.loads(payload)
+            REPLY.validate(reply)
+            self.replies.append(reply)
+            self._changed.set()
+
+        async def call(payload: bytes) -> bytes:
+            request = json.loads(payload)
+            self.calls.append(request)
+            answer = await self.on_call(request)
+            base = {"v": 1, "id": request["id"], "status": "ok", "code": "ok", "detail": "", "result": None}
+            return json.dumps({**base, "file_id": None, **answer}).encode()
+
+        stack.enter_context(self.cloud_bus.attached("hg/v1/gw/up/reply", take))
+        for context in (self.cloud.attached(), self.bridge.attached(), self.jobs.attached()):
+            stack.enter_context(context)
+        for source in ("modbus", "files"):
+            stack.enter_context(self.bus.serve(f"hg/v1/local/call/{source}", call))
+
+    async def _values(self, request: dict[str, Any]) -> dict[str, Any]:
+        args = request["args"]
+        values = [
+            {"series": s, "value": 1.5, "unit": "V", "quality": 0, "t": 1} for s in args.get("series", [])
+        ]
+        registers = [{**r, "values": [7] * r["count"], "t": 1} for r in args.get("registers", [])]
+        return {"result": {"values": values, "registers": registers}}
+
+
+@asynccontextmanager
+async def a_world(root: Path) -> AsyncIterator[World]:
+    world = World(root)
+    async with world.bus:
+        with ExitStack() as stack:
+            world.attach(stack)
+            yield world
+
+
+async def test_a_read_goes_to_the_bridge_in_parts_and_comes_back_whole(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        names = [f"meter-a/{'x' * 50}{i}" for i in range(60)]
+        registers = [{"device": "meter-a", "table": "holding", "address": i, "count": 100} for i in range(8)]
+        reply = await world.ask("r1", "read", args={"series": names[:20], "registers": registers[:1]})
+        assert [value["series"] for value in reply["result"]["values"]] == names[:20]
+        assert len(world.calls) == 1
+        large = await world.ask("r2", "read", args={"series": names, "registers": registers})
+        assert len(world.calls) > 3
+        whole = json.loads((tmp_path / "spool/replies/r2.json").read_text())
+        assert [value["series"] for value in whole["result"]["values"]] == names
+        assert [found["address"] for found in whole["result"]["registers"]] == list(range(8))
+        await world.cloud.until(lambda: bool(world.reports("file")))
+        assert world.reports("file")[0]["file_id"] == large["file_id"]
+
+
+async def test_a_bridge_that_is_away_or_refuses_is_told(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+
+        async def away(request: dict[str, Any]) -> dict[str, Any]:
+            raise Retry("not now")
+
+        async def other(request: dict[str, Any]) -> dict[str, Any]:
+            raise Reject("no")
+
+        async def unknown(request: dict[str, Any]) -> dict[str, Any]:
+            return {"status": "refused", "code": "unknown_series", "detail": "there is no meter-a/x"}
+
+        expected = [
+            (away, "failed", "offline"),
+            (other, "failed", "internal"),
+            (unknown, "refused", "unknown_series"),
+        ]
+        for i, (call, status, code) in enumerate(expected):
+            world.on_call = call
+            reply = await world.ask(f"r{i}", "read", args={"series": ["meter-a/x"]})
+            assert (reply["status"], reply["code"]) == (status, code)
+        reply = await world.ask("r9", "read", args={"series": ["nobody/x"]})
+        assert (reply["status"], reply["code"]) == ("refused", "unknown_device")
+
+
+async def test_history_comes_back_equal_to_what_was_sent(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        start_ms = world.clock.boot_ms() - 1_000
+        offset_ms = world.clock.utc_ms() - world.clock.boot_ms()
+        frames = [Frame(start_ms + 10 * i, (0, 1), (i / 10, i + 0.5), (0, i % 2)) for i in range(50)]
+        await world.bridge.send(frames)
+        await world.bridge.until_acked()
+        args = {"series": ["meter-a/t0", "meter-a/t1"], "from": 0, "to": world.clock.utc_ms() + 1_000}
+        first = start_ms + offset_ms
+        for request_id, extra in (("q1", {}), ("q2", {"newest_first": True, "limit": 20})):
+            reply = await world.ask(request_id, "query", args={**args, **extra})
+            assert reply["status"] == "ok", reply
+            column = reply["result"]["columns"]["meter-a/t0"]
+            times = _summed(reply["result"]["times"][column["t"]])
+            values = [n / 10 for n in _summed(column["v"])]
+            wanted = list(range(50)) if not extra else list(range(49, 39, -1))
+            assert abs(times[0] - (first + 10 * wanted[0])) <= 2
+            assert [round((t - times[0]) / 10) for t in times] == [i - wanted[0] for i in wanted]
+            assert values == [i / 10 for i in wanted]
+            assert column["last"] == 4.9
+            assert reply["result"]["more"] is bool(extra)
+        assert (await world.ask("q3", "query", args={**args, "series": ["meter-a/no"]}))[
+            "code"
+        ] == "unknown_series"
+
+
+async def test_lists_of_devices_series_and_files(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        await world.bridge.send([Frame(world.clock.boot_ms(), (0, 1), (1.0, 2.0))])
+        await world.bridge.until_acked()
+        (device,) = (await world.ask("l1", "list", args={"what": "devices"}))["result"]["devices"]
+        assert (device["device"], device["source"], device["state"]) == ("meter-a", "modbus", "ok")
+        assert abs(device["last_ms"] - world.clock.utc_ms()) < 10_000
+        series = (await world.ask("l2", "list", args={"what": "series"}))["result"]["series"]
+        assert series[0] == {"series": "meter-a/t0", "unit": "V", "kind": "f64", "decimals": 1, "revision": 1}
+
+        async def pages(request: dict[str, Any]) -> dict[str, Any]:
+            after = request["args"].get("after")
+            return {"result": {"files": [after], "next": "p2"} if after is None else {"files": [after]}}
+
+        world.on_call = pages
+        assert (await world.ask("l3", "list", args={"what": "files"}))["result"] == {"files": [None, "p2"]}
+
+
+async def test_fetch_waits_for_jobs_only(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+
+        async def started(request: dict[str, Any]) -> dict[str, Any]:
+            code = "ok" if request["args"]["wait"] else "started"
+            return {"code": code, "result": {"file_id": "x", "upload": "y"}}
+
+        world.on_call = started
+        assert (await world.ask("f1", "fetch", args={"file_id": "0" * 32}))["code"] == "started"
+        deadline_ms = world.clock.utc_ms() + 20_000
+        world.jobs.create("job-f", op="fetch", args={"source": "s", "path": "p"}, deadline_ms=deadline_ms)
+        assert (await world.jobs.until("job-f"))["statusDetails"]["code"] == "ok"
+        assert [call["args"]["wait"] for call in world.calls] == [False, True]
+
+
+async def test_paths_and_topics_that_escape_oversize_and_late_ones_are_refused_and_audited(
+    tmp_path: Path,
+) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        cases: list[tuple[str, str, str, dict[str, Any], str]] = [
+            ("a", "write", "write", {}, "writes_off"),
+            ("b", "write", "read", {}, "bad_request"),
+            ("c", "read", "write", {"args": {"series": ["meter-a/t0"]}}, "bad_request"),
+            ("d", "dance", "read", {}, "unknown_op"),
+            ("e", "read", "read", {"args": {"series": ["../hub/x"]}}, "bad_request"),
+            ("f", "read", "read", {"args": {"series": ["meter-a/../../x"]}}, "bad_request"),
+            ("g", "read", "read", {"args": {"series": ["#/+"]}}, "bad_request"),
+            ("h", "read", "read", {"args": {"series": ["meter-a/t0"]}, "deadline_ms": 1}, "expired"),
+            ("i", "read", "read", {"args": {"series": ["meter-a/t0"] * 500}}, "bad_request"),
+            ("j", "query", "read", {"args": {"series": ["meter-a/t0"], "from": 2, "to": 1}}, "bad_request"),
+            ("k", "fetch", "read", {"args": {"path": "/etc/passwd"}}, "bad_request"),
+            ("l", "list", "read", {"args": {"what": "everything"}}, "bad_request"),
+        ]
+        for request_id, op, topic, changes, code in cases:
+            reply = await world.ask(request_id, op, topic, **changes)
+            assert reply["code"] == code, reply
+            assert reply["result"] is None
+        world.send("../../x", "read")
+        world.route(b"\xff")
+        assert (await world.ask("end", "list", args={"what": "devices"}))["status"] == "ok"
+        assert not world.calls
+        lines = world.audit()
+        assert [(line["id"], line["code"]) for line in lines if line["id"] not in ("", "end")] == [
+            (case[0], case[4]) for case in cases
+        ]
+        assert [line["code"] for line in lines if not line["id"]] == ["bad_request"] * 2
+        assert not list((tmp_path / "spool" / "replies").iterdir())
+
+
+async def test_a_job_delivered_twice_is_done_once(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        world.jobs.create(
+            "job-1", op="read", args={"series": ["meter-a/t0"]}, deadline_ms=world.clock.utc_ms() + 20_000
+        )
+        ended = await world.jobs.until("job-1")
+        assert (ended["status"], ended["statusDetails"]) == ("SUCCEEDED", {"code": "ok"})
+        ended["status"] = "IN_PROGRESS"  # as if the last update had been lost
+        world.jobs._told = None
+        world.jobs.notify()
+        await world.jobs.until("job-1")
+        assert len(world.calls) == 1
+        await world.cloud.until(lambda: bool(world.reports("reply")))
+        (report,) = world.reports("reply")
+        assert report["reply"]["result"]["values"][0]["value"] == 1.5
+        assert [line["id"] for line in world.audit()] == ["job-1"]
+
+
+async def test_a_job_found_in_progress_after_a_restart_is_continued(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        begun = asyncio.Event()
+
+        async def hang(request: dict[str, Any]) -> dict[str, Any]:
+            begun.set()
+            await asyncio.sleep(60)
+            return {}
+
+        world.on_call = hang
+        async with world.hub():
+            world.jobs.create(
+                "job-1", op="read", args={"series": ["meter-a/t0"]}, deadline_ms=world.clock.utc_ms() + 20_000
+            )
+            await begun.wait()
+        assert world.jobs.executions["job-1"]["status"] == "IN_PROGRESS"
+    async with a_world(tmp_path) as again:
+        again.jobs.executions = world.jobs.executions
+        async with again.hub():
+            assert (await again.jobs.until("job-1"))["status"] == "SUCCEEDED"
+            assert len(again.calls) == 1
+
+
+async def test_a_job_cancelled_while_it_is_done_ends_the_work_and_the_next_one_comes(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        begun, forever = asyncio.Event(), asyncio.Event()
+
+        async def hang(request: dict[str, Any]) -> dict[str, Any]:
+            begun.set()
+            await forever.wait()
+            return {}
+
+        world.on_call = hang
+        deadline_ms = world.clock.utc_ms() + 20_000
+        world.jobs.create("job-1", op="read", args={"series": ["meter-a/t0"]}, deadline_ms=deadline_ms)
+        await begun.wait()
+        world.jobs.create("job-2", op="list", args={"what": "devices"}, deadline_ms=deadline_ms)
+        world.jobs.cancel("job-1")
+        assert (await world.jobs.until("job-2"))["status"] == "SUCCEEDED"
+        forever.set()
+        async with asyncio.timeout(10):
+            while {line["id"]: line["code"] for line in world.audit()} != {
+                "job-1": "cancelled",
+                "job-2": "ok",
+            }:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_job_that_is_refused_or_unreadable_is_rejected_and_a_foreign_one_left(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        deadline_ms = world.clock.utc_ms() + 20_000
+        world.jobs.create("w", op="write", args={}, deadline_ms=deadline_ms)
+        assert (await world.jobs.until("w"))["statusDetails"]["code"] == "writes_off"
+        world.jobs.create("bad", op="read", args=[], deadline_ms="soon")
+        ended = await world.jobs.until("bad")
+        assert (ended["status"], ended["statusDetails"]["code"]) == ("REJECTED", "bad_request")
+        world.jobs.create("late", op="read", args={"series": ["meter-a/t0"]}, deadline_ms=1)
+        ended = await world.jobs.until("late")
+        assert (ended["status"], ended["statusDetails"]["code"]) == ("FAILED", "expired")
+        await world.cloud.until(lambda: len(world.reports("reply")) == 3)
+        world.jobs.executions["other"] = {
+            "jobId": "other",
+            "status": "QUEUED",
+            "versionNumber": 1,
+            "jobDocument": {"operation": "reboot"},
+        }
+        world.jobs.notify()
+        assert (await world.ask("l1", "list", args={"what": "devices"}))["status"] == "ok"
+        assert world.jobs.executions["other"]["status"] == "QUEUED"
+
+
+async def test_a_request_repeated_after_a_restart_gets_the_same_reply(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        payload = json.dumps(
+            {
+                "v": 1,
+                "id": "r1",
+                "op": "read",
+                "args": {"series": ["meter-a/t0"]},
+                "deadline_ms": world.clock.utc_ms() + 20_000,
+            }
+        ).encode()
+        async with world.hub():
+            world.route(payload)
+            first = await world.reply("r1")
+        async with world.hub():
+            world.route(payload)
+            assert await world.reply("r1", 1) == first
+        assert len(world.calls) == 1
+
+
+async def test_a_reply_waits_for_the_cloud(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        world.send("r1", "list", args={"what": "devices"})
+        await asyncio.sleep(0)
+        world.bus.cloud_online = False
+        async with asyncio.timeout(10):
+            while not world.audit():
+                await asyncio.sleep(0.01)
+        assert not world.replies
+        world.bus.cloud_online = True
+        assert (await world.reply("r1"))["status"] == "ok"
+
+
+async def test_reports_of_other_roles_reach_the_cloud_and_others_are_refused(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        report = {"type": "file", "file_id": "0" * 32, "source": "s", "path": "p", "size": 5, "mtime_ms": 6}
+
+        async def tell(payload: bytes) -> bytes:
+            return await world.bus.request("hg/v1/local/report", payload, timeout_s=10)
+
+        assert json.loads(await tell(json.dumps(report).encode())) == {"ok": True}
+        await world.cloud.until(lambda: bool(world.reports("file")))
+        assert world.reports("file") == [report]
+        for payload in (
+            b"7",
+            b'{"type": "file"}',
+            b'{"type": "x"}',
+            json.dumps({**report, "path": "x" * 6_000}).encode(),
+        ):
+            with pytest.raises(Reject):
+                await tell(payload)
+
+
+def _summed(numbers: list[int]) -> list[int]:
+    total, found = 0, []
+    for number in numbers:
+        total += number
+        found.append(total)
+    return found
