@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headgate.clock import Clock
-from headgate.driver import Change, Emit, Reply, Request
+from headgate.driver import Change, Emit, Refused, Reply, Request
 from headgate.errors import Reject, Retry
 from headgate.modbus.client import Client, ExceptionReply, PymodbusClient
 from headgate.modbus.codec import Decode, Field, make_decoder
@@ -106,19 +106,28 @@ class ModbusDriver:
             line.stop()
 
     async def call(self, request: Request) -> Reply:
-        """See `Driver.call`: `read` of `{"series": [names]}` gives `{name: [value, quality, boot_ms]}`."""
+        """See `Driver.call`: `read` of series (docs/requests.md); what could not be read has `error`."""
         if request.op != "read":
-            raise Reject(f"the Modbus bridge does not do {request.op!r}; it does read")
+            raise Refused("unknown_op", f"the Modbus bridge does not do {request.op!r}; it does read")
         names = request.args.get("series")
-        if not isinstance(names, list) or not 0 < len(names) <= MAX_CALL_SERIES:
-            raise Reject(f"read: 'series' must list 1 to {MAX_CALL_SERIES} names")
-        result: dict[str, list[object]] = {}
+        if set(request.args) != {"series"} or not isinstance(names, list):
+            raise Refused("bad_request", "read: this bridge reads series, by name; raw registers not yet")
+        if not 0 < len(names) <= MAX_CALL_SERIES:
+            raise Refused("bad_request", f"read: series must list 1 to {MAX_CALL_SERIES} names")
+        rows: dict[str, dict[str, Any]] = {}
+        faults: list[str] = []
         for device, tags in self._asked(names).items():
             try:
-                await self._read_now(self._units[device.name], tags, result)
+                await self._read_now(self._units[device.name], tags, rows)
             except (Retry, ExceptionReply) as error:
-                return Reply(request.id, "failed", "device", f"{device.name}: {error}", result)
-        return Reply(request.id, "ok", result=result)
+                faults.append(f"{device.name}: {error}")
+                for tag in tags:
+                    name = f"{device.name}/{tag.name}"
+                    rows.setdefault(name, {"series": name, "unit": tag.unit, "error": faults[-1]})
+        result = {"values": [rows[name] for name in names]}
+        if all("error" in row for row in result["values"]):
+            return Reply(request.id, "failed", "offline", faults[0], result)
+        return Reply(request.id, "ok", "ok", result=result)
 
     def health(self) -> Sequence[tuple[str, float]]:
         """See `Driver.health`: counters over all lines, and per device whether it answers."""
@@ -206,18 +215,20 @@ class ModbusDriver:
         for name in names:
             found = known.get(name) if isinstance(name, str) else None
             if found is None:
-                raise Reject(f"read: there is no series {name!r}")
+                raise Refused("unknown_series", f"read: there is no series {name!r}")
             asked.setdefault(found[0], []).append(found[1])
         return asked
 
-    async def _read_now(self, unit: Unit, tags: Sequence[Tag], result: dict[str, list[object]]) -> None:
+    async def _read_now(self, unit: Unit, tags: Sequence[Tag], rows: dict[str, dict[str, Any]]) -> None:
         device = unit.device
         line = self._lines[device.transport]
         for address, count, members, decode in plan_tags(device, tags):
             boot_ms, data = await line.read(unit, members[0].table, address, count, retries=device.retries)
             values, quality = decode(data)
             for i, (tag, value) in enumerate(zip(members, values, strict=True)):
-                result[f"{device.name}/{tag.name}"] = [value, quality[i] if quality else 0, boot_ms]
+                name, code = f"{device.name}/{tag.name}", quality[i] if quality else 0
+                utc_ms = boot_ms + self._clock.utc_ms() - self._clock.boot_ms()
+                rows[name] = {"series": name, "value": value, "unit": tag.unit, "quality": code, "t": utc_ms}
 
 
 def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[int, int, list[Tag], Decode]]:

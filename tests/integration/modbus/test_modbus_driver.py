@@ -179,7 +179,7 @@ async def test_a_read_from_outside() -> None:
         reply = await got.driver.call(request)
         assert reply.status == "ok"
         assert reply.result is not None
-        assert {name: row[0] for name, row in reply.result.items()} == {
+        assert {row["series"]: row["value"] for row in reply.result["values"]} == {
             "a/u32": (1002 << 16) + 1003,
             "a/coil": False,
         }

@@ -240,7 +240,10 @@ async def test_a_read_from_outside_goes_before_the_next_poll() -> None:
             call = group.create_task(world.driver.call(asked("read", series=["a/x"])))
             await world.clock.advance(95)
         assert call.result().status == "ok"
-        assert call.result().result == {"a/x": [7, 0, 1100]}
+        offset_ms = world.clock.utc_ms() - world.clock.boot_ms()
+        assert call.result().result == {
+            "values": [{"series": "a/x", "value": 7, "unit": "", "quality": 0, "t": offset_ms + 1100}]
+        }
 
 
 async def test_what_the_driver_does_not_do_is_refused() -> None:
