@@ -90,7 +90,11 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        check_uri(newurl)
+        try:
+            check_uri(newurl)
+        except Refused:
+            fp.close()  # it holds the connection
+            raise
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import threading
+import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -196,6 +197,9 @@ def _read_uri(uri: str) -> bytes:
     try:
         with urllib.request.urlopen(uri, timeout=FETCH_TIMEOUT_S) as answer:
             data: bytes = answer.read(MAX_SITE_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the connection
+            raise Retry(f"{uri}: {error}") from error
     except (OSError, ValueError) as error:  # URLError and timeouts are OSErrors
         raise Retry(f"{uri}: {error}") from error
     if len(data) > MAX_SITE_BYTES:
