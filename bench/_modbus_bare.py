@@ -2,7 +2,8 @@
 
     python -m bench._modbus_bare PLAN.json
 
-The plan is a list of {"port", "reads": [[address, count]], "interval_s"}. Writes `ready` when all are connected and `{"values": n, "late": n}` for each line on standard input.
+The plan is a list of {"port", "reads": [[address, count]], "interval_s"}. Writes `ready` when all are
+connected and `{"values": n, "late": n}` for each line on standard input.
 """
 
 from __future__ import annotations

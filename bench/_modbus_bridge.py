@@ -3,8 +3,8 @@
     python -m bench._modbus_bridge SITE.json STATE_ROOT BATCHES.bin
     python -m bench._modbus_bridge --imports
 
-BATCHES.bin gets each batch after its length as u32. Writes `ready`; a line `call SERIES N` on standard input reads a series N times and writes the times it took,
-a line `counts` writes what the driver counts.
+BATCHES.bin gets each batch after its length as u32. Writes `ready`; a line `call SERIES N` on standard input
+reads a series N times and writes the times it took, ms.
 """
 
 from __future__ import annotations

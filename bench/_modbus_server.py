@@ -49,9 +49,9 @@ class _Endpoint(asyncio.Protocol):
 
 async def _serve(endpoints: int) -> None:
     loop, totals = asyncio.get_running_loop(), _Totals()
-    servers = []
-    for _ in range(endpoints):
-        servers.append(await loop.create_server(partial(_Endpoint, {}, totals), "127.0.0.1", 0))
+    servers = [
+        await loop.create_server(partial(_Endpoint, {}, totals), "127.0.0.1", 0) for _ in range(endpoints)
+    ]
     print(json.dumps({"ports": [server.sockets[0].getsockname()[1] for server in servers]}), flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
         print(json.dumps({"requests": totals.requests, "registers": totals.registers}), flush=True)
