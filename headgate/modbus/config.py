@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from headgate.config.reader import Problems, Section
 from headgate.modbus.codec import BOOL, TYPES
+from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport, read_transport, refuse_torn_lines
 from headgate.model import NAME_PART, Kind, Series
 
 Table = Literal["coil", "discrete", "holding", "input"]
@@ -19,33 +20,6 @@ MAX_BITS = 2000
 MAX_INTERVAL_S = 86_400.0
 _NAME_HINT = "1 to 64 of A-Z a-z 0-9 _ . -"
 _TYPE_NAMES = (*TYPES, BOOL)
-
-
-@dataclass(frozen=True, slots=True)
-class Tcp:
-    """A Modbus TCP endpoint."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Rtu:
-    """A serial line that speaks Modbus RTU, 8 data bits."""
-
-    path: str
-    baudrate: int
-    parity: Literal["N", "E", "O"]
-    stopbits: int
-
-    def __str__(self) -> str:
-        return self.path
-
-
-Transport = Tcp | Rtu
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +57,20 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One unit on one transport. `max_gap`: most unasked registers in a row that one read steps over."""
+    """One unit on one transport. `max_gap`: most unasked registers in a row that one read steps over.
+
+    `timeout_s` is a reply's. `single_connection`: the connection is closed whenever nothing is due.
+    """
 
     name: str
     transport: Transport
     unit: int
+    connect_timeout_s: float
     timeout_s: float
     retries: int
+    pause_after_connect_s: float
+    pause_between_requests_s: float
+    single_connection: bool
     max_registers: int
     max_bits: int
     max_gap: int
@@ -113,7 +94,11 @@ def parse(section: Section) -> ModbusConfig:
     _refuse_twins(
         [(d.name, f"{section.at('devices')}[{i}]") for i, d in enumerate(devices)], section.problems
     )
-    _refuse_torn_lines(devices, section)
+    refuse_torn_lines(
+        [(f"{section.at('devices')}[{i}].transport", device.transport) for i, device in enumerate(devices)],
+        section,
+    )
+    _refuse_broadcasts(devices, section)
     section.close()
     return ModbusConfig(devices)
 
@@ -129,10 +114,14 @@ def parse_mapping(config: Mapping[str, Any], source: str = "modbus") -> ModbusCo
 def _device(section: Section) -> Device:
     device = Device(
         name=_name(section),
-        transport=_transport(section.section("transport", required=True)),
+        transport=read_transport(section.section("transport", required=True)),
         unit=section.integer("unit", 1, low=0, high=255),
+        connect_timeout_s=section.number("connect_timeout_s", 3.0, low=0.01, high=60),
         timeout_s=section.number("timeout_s", 1.0, low=0.01, high=60),
         retries=section.integer("retries", 1, low=0, high=10),
+        pause_after_connect_s=section.number("pause_after_connect_s", 0.0, low=0, high=60),
+        pause_between_requests_s=section.number("pause_between_requests_s", 0.0, low=0, high=60),
+        single_connection=section.boolean("single_connection", False),
         max_registers=section.integer("max_registers", MAX_REGISTERS, low=4, high=MAX_REGISTERS),
         max_bits=section.integer("max_bits", MAX_BITS, low=1, high=MAX_BITS),
         max_gap=section.integer("max_gap", 16, low=0, high=MAX_REGISTERS),
@@ -148,31 +137,6 @@ def _device(section: Section) -> Device:
     _refuse_twins(tags, section.problems)
     section.close()
     return device
-
-
-def _transport(section: Section) -> Transport:
-    kinds: tuple[Literal["tcp", "rtu"], ...] = ("tcp", "rtu")
-    if not section.has("kind"):
-        section.fault("kind", "is missing", "known are tcp, rtu")
-        section.items()  # what belongs here depends on the kind: no further complaints
-        return Tcp("", 502)
-    kind = section.choice("kind", kinds)
-    transport: Transport
-    if kind == "tcp":
-        transport = Tcp(
-            section.text("host", pattern=r"\S+", hint="a host name or address"),
-            section.integer("port", 502, low=1, high=65_535),
-        )
-    else:
-        parities: tuple[Literal["N", "E", "O"], ...] = ("N", "E", "O")
-        transport = Rtu(
-            section.text("path", pattern=r"\S+", hint="a serial device such as /dev/ttyUSB0"),
-            section.integer("baudrate", 19_200, low=50, high=4_000_000),
-            section.choice("parity", parities, "N"),
-            section.integer("stopbits", 1, low=1, high=2),
-        )
-    section.close()
-    return transport
 
 
 def _group(section: Section) -> Group:
@@ -223,16 +187,9 @@ def _refuse_twins(names: list[tuple[str, str]], problems: Problems) -> None:
         seen.setdefault(name, path)
 
 
-def _refuse_torn_lines(devices: tuple[Device, ...], section: Section) -> None:
-    """Two devices may share a line, but a serial line has one set of parameters."""
-    lines: dict[str, tuple[Rtu, int]] = {}
+def _refuse_broadcasts(devices: tuple[Device, ...], section: Section) -> None:
+    """Nobody answers a broadcast (Modbus over Serial Line V1.02, 2.1)."""
     for i, device in enumerate(devices):
-        if not isinstance(device.transport, Rtu) or not device.transport.path:
-            continue
-        former, at = lines.setdefault(device.transport.path, (device.transport, i))
-        if former != device.transport:
-            section.problems.add(
-                f"{section.at('devices')}[{i}].transport",
-                f"{device.transport.path} has other parameters here",
-                f"than in {section.at('devices')}[{at}]; a line has one baudrate, parity and stopbits",
-            )
+        if device.unit == 0 and isinstance(device.transport, Rtu | Ascii | RtuOverTcp):
+            path = f"{section.at('devices')}[{i}].unit"
+            section.problems.add(path, "0 is a broadcast on a serial line", "units have 1 to 247")

@@ -9,11 +9,13 @@ from typing import Any
 from headgate.clock import Clock
 from headgate.driver import Change, Emit, Reply, Request
 from headgate.errors import Reject
-from headgate.modbus.client import Client, PymodbusClient
-from headgate.modbus.config import Device, Group, ModbusConfig, Transport, parse_mapping
+from headgate.modbus.client import Client
+from headgate.modbus.config import Device, Group, ModbusConfig, parse_mapping
 from headgate.modbus.line import Line, Notice
+from headgate.modbus.link import PymodbusClient
 from headgate.modbus.on_demand import OnDemand, plan_tags
 from headgate.modbus.schedule import spread_phase_ms
+from headgate.modbus.transports import Transport
 from headgate.modbus.work import Poll, Read, Unit
 from headgate.model import Series
 
@@ -21,7 +23,7 @@ OpenClient = Callable[[Transport], Client]
 
 
 class ModbusDriver:
-    """A Driver (see `headgate.driver.Driver`) for Modbus TCP and RTU.
+    """A Driver (see `headgate.driver.Driver`) for Modbus on every transport that `transports` names.
 
     `notice` is told in words when a device falls silent, answers again or refuses a read.
     """
@@ -114,6 +116,7 @@ class ModbusDriver:
         return [
             ("reads", sum(line.counters.reads for line in lines)),
             ("errands", sum(line.counters.errands for line in lines)),
+            ("proofs", sum(line.counters.proofs for line in lines)),
             ("failures", sum(line.counters.failures for line in lines)),
             ("connects", sum(line.counters.connects for line in lines)),
             ("skipped", sum(line.counters.skipped for line in lines)),

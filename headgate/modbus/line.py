@@ -4,42 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from headgate.clock import Clock
 from headgate.driver import Emit, Refused
 from headgate.errors import Retry
 from headgate.lane import URGENT_IN_A_ROW
-from headgate.modbus.breaker import Breaker
-from headgate.modbus.client import CONFIGURATION_EXCEPTIONS, Client, ExceptionReply, NotConnected, WrongReply
-from headgate.modbus.config import Rtu, Transport
+from headgate.modbus.channel import Channel, LineCounters
+from headgate.modbus.client import CONFIGURATION_EXCEPTIONS, Client, ExceptionReply, OutOfReach
 from headgate.modbus.schedule import Schedule
+from headgate.modbus.transports import Transport
 from headgate.modbus.work import Answer, Ask, Errand, Poll, Read, Unit
 from headgate.model import Frame, Quality
 from headgate.sleeper import Sleeper
 
 IDLE_MS = 3_600_000
-SILENCES_TO_RECONNECT = 3
-"""Reads in a row without any reply after which a connection counts as dead: its silence tells nothing."""
-RECONNECT_FIRST_MS = 500
-RECONNECT_MAX_MS = 5_000
-SERIAL_QUIET_MS = 50
-"""How long a serial line is left alone after a missing reply, so that a late one answers nothing else."""
 MAX_ERRANDS = 256
 """Errands that wait for a line; one more is refused as `too_many`."""
 
 Notice = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class LineCounters:
-    """What happened on a line since it was opened; `reads` are transactions, `errands` those of errands."""
-
-    reads: int = 0
-    errands: int = 0
-    failures: int = 0
-    connects: int = 0
-    skipped: int = 0
 
 
 class Line:
@@ -56,13 +38,11 @@ class Line:
         self.counters = LineCounters()
         self.schedule: Schedule[Poll] = Schedule()
         self._errands: deque[Errand] = deque()
-        self._client = client
+        self._channel = Channel(transport, client, clock, self.counters)
         self._clock = clock
         self._notice = notice
         self._sleeper = Sleeper(clock)
         self._stopping = False
-        self._silences = 0
-        self._connect = Breaker(1, RECONNECT_FIRST_MS, RECONNECT_MAX_MS)
 
     def changed(self) -> None:
         """Look at the schedule again; call after changing it."""
@@ -92,12 +72,13 @@ class Line:
                 if poll is not None:
                     await self._poll(poll, now_ms, emit)
                 elif not self._errands and not self._stopping:
+                    self._channel.rest()
                     due_ms = self.schedule.next_ms()
                     await self._sleeper.until(now_ms + IDLE_MS if due_ms is None else due_ms)
         finally:
             self._stopping = True
             self._give_up()
-            self._client.close()
+            self._channel.close()
 
     async def _give_way(self) -> None:
         """Serve the errands that wait, so many transactions of theirs as may go before a poll's."""
@@ -118,14 +99,14 @@ class Line:
         retries = 0 if unit.breaker.open else unit.device.retries
         self.counters.errands += 1
         try:
-            result = await self._transact(unit, ask)
+            result = await self._channel.read(unit, ask)
         except ExceptionReply as error:
             self._heard(unit)
             errand.answer(error)
         except Retry as error:
             errand.tries += 1
             if errand.tries > retries or self._stopping:
-                self._missed(unit, error)
+                self._missed(unit, error, tries=errand.tries)
                 errand.fail(error)
         else:
             self._heard(unit)
@@ -135,27 +116,14 @@ class Line:
         while self._errands:
             self._errands.pop().fail(Retry(f"{self.transport} is being closed"))
 
-    async def _transact(self, unit: Unit, ask: Ask) -> Answer:
-        """One transaction. Raises Retry (not connected, no or a wrong reply) or ExceptionReply."""
-        device = unit.device
-        try:
-            await self._connected(device.timeout_s)
-            self.counters.reads += 1
-            data = await self._client.read(ask.table, device.unit, ask.address, ask.count, device.timeout_s)
-            now_ms = self._clock.boot_ms()
-        except Retry as error:
-            self.counters.failures += 1
-            await self._after_failure(error)
-            raise
-        self._silences = 0
-        return now_ms, data
-
     async def _attempts(self, unit: Unit, ask: Ask) -> Answer:
         """A poll's transaction, repeated where it was lost; errands go before each repetition."""
         retries = 0 if unit.breaker.open else unit.device.retries
         while True:
             try:
-                return await self._transact(unit, ask)
+                return await self._channel.read(unit, ask)
+            except OutOfReach:
+                raise
             except Retry:
                 if retries <= 0 or self._stopping:
                     raise
@@ -164,8 +132,8 @@ class Line:
 
     async def _poll(self, poll: Poll, now_ms: int, emit: Emit) -> None:
         unit = poll.unit
-        if not unit.breaker.allows(now_ms):
-            self.counters.skipped += 1
+        if not unit.breaker.allows(now_ms) or not self._channel.in_reach(now_ms):
+            self._skip(poll, emit)
             return
         for index, read in enumerate(poll.reads):
             if index:
@@ -181,6 +149,7 @@ class Line:
                 values, quality = read.decode(data)
                 emit(Frame(boot_ms, read.series, values, quality))
                 poll.refused.pop(index, None)
+                poll.marked = False
                 self._heard(unit)
             if self._stopping:
                 return
@@ -206,43 +175,32 @@ class Line:
         bad = Quality.BAD_CONFIG if ours else Quality.BAD_COMM
         emit(_marked(self._clock.boot_ms(), read, bad))
 
+    def _skip(self, poll: Poll, emit: Emit) -> None:
+        """The unit is left alone, or nothing can be: the first tick that passes so marks the series."""
+        self.counters.skipped += 1
+        if not poll.marked:
+            self._fault(poll.unit, f"no connection to {self.transport}")
+            self._mark(poll, 0, emit)
+
     def _lost(self, poll: Poll, index: int, error: Retry, emit: Emit) -> None:
         """The device does not answer: what was left to read of this tick is marked, once."""
-        self._missed(poll.unit, error)
+        self._missed(poll.unit, error, tries=1 if poll.unit.breaker.open else 1 + poll.unit.device.retries)
+        self._mark(poll, index, emit)
+
+    def _missed(self, unit: Unit, error: Retry, *, tries: int) -> None:
+        if not isinstance(error, OutOfReach):
+            unit.breaker.failed(self._clock.boot_ms(), cost_ms=unit.cost_ms, tries=tries)
+        self._fault(unit, str(error))
+
+    def _fault(self, unit: Unit, fault: str) -> None:
+        if not unit.fault:
+            unit.fault = fault
+            self._notice(f"{unit.device.name}: {fault} ({self.transport}, unit {unit.device.unit})")
+
+    def _mark(self, poll: Poll, index: int, emit: Emit) -> None:
+        poll.marked = True
         for read in poll.reads[index:]:
             emit(_marked(self._clock.boot_ms(), read, Quality.BAD_COMM))
-
-    def _missed(self, unit: Unit, error: Retry) -> None:
-        unit.breaker.failed(self._clock.boot_ms())
-        if not unit.fault:
-            unit.fault = str(error)
-            self._notice(f"{unit.device.name}: {error} ({self.transport}, unit {unit.device.unit})")
-
-    async def _connected(self, timeout_s: float) -> None:
-        if self._client.connected:
-            return
-        now_ms = self._clock.boot_ms()
-        if not self._connect.allows(now_ms):
-            raise NotConnected(f"no connection to {self.transport}")
-        try:
-            await self._client.connect(timeout_s)
-        except NotConnected:
-            self._connect.failed(self._clock.boot_ms())
-            raise
-        self.counters.connects += 1
-        self._silences = 0
-        self._connect.succeeded()
-
-    async def _after_failure(self, error: Retry) -> None:
-        """Leave the transport so that nothing of this transaction can answer the next one."""
-        if isinstance(error, NotConnected):
-            self._client.close()
-            return
-        self._silences += 1
-        if isinstance(self.transport, Rtu):
-            await self._clock.sleep_until(self._clock.boot_ms() + SERIAL_QUIET_MS)
-        elif isinstance(error, WrongReply) or self._silences >= SILENCES_TO_RECONNECT:
-            self._client.close()
 
 
 def _marked(boot_ms: int, read: Read, quality: Quality) -> Frame:

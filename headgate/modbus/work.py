@@ -10,6 +10,7 @@ from headgate.errors import HeadgateError
 from headgate.modbus.breaker import Breaker
 from headgate.modbus.codec import Decode
 from headgate.modbus.config import Device, Table
+from headgate.modbus.owed import Owed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,31 @@ Answer = tuple[int, Sequence[int]]
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """A device as its line sees it. `fault` is what is wrong with it, empty while it answers."""
+    """A device as its line sees it.
+
+    `fault` is what is wrong with it, empty while it answers; `cost_ms` is how long its last failure took.
+    """
 
     device: Device
     breaker: Breaker = field(default_factory=Breaker)
+    owed: Owed = field(default_factory=Owed)
     fault: str = ""
+    cost_ms: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Poll:
-    """A poll group as its line sees it; `refused` holds the exception code of each refused read."""
+    """A poll group as its line sees it; `refused` holds the exception code of each refused read.
+
+    `marked`: its series were marked as bad since the last answer.
+    """
 
     unit: Unit
     name: str
     interval_ms: int
     reads: Sequence[Read]
     refused: dict[int, int] = field(default_factory=dict)
+    marked: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from headgate.errors import Reject
-from headgate.modbus.config import Rtu, Tcp, parse_mapping
+from headgate.modbus.config import parse_mapping
+from headgate.modbus.transports import Rtu, Tcp
 from headgate.model import Series
 
 GOOD: dict[str, Any] = {

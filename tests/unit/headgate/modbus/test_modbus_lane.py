@@ -14,9 +14,10 @@ from headgate.driver import Refused, Reply, Request
 from headgate.errors import HeadgateError, Retry
 from headgate.lane import URGENT_IN_A_ROW
 from headgate.modbus.client import ExceptionReply, NoReply
-from headgate.modbus.config import Table, Transport
+from headgate.modbus.config import Table
 from headgate.modbus.driver import ModbusDriver
 from headgate.modbus.line import MAX_ERRANDS
+from headgate.modbus.transports import Transport
 from headgate.model import Frame
 
 SLOW_MS = 100
@@ -33,6 +34,7 @@ class SlowClient:
 
     def __init__(self, clock: ManualClock) -> None:
         self.connected = False
+        self.heard = 0
         self.wire: list[tuple[int, Table, int, int]] = []
         self.faults: dict[int, HeadgateError] = {}
         self.ended = 0

@@ -14,8 +14,9 @@ from headgate.clock import ManualClock
 from headgate.driver import Request
 from headgate.errors import HeadgateError, Reject
 from headgate.modbus.client import ExceptionReply, NoReply, NotConnected
-from headgate.modbus.config import Table, Transport
+from headgate.modbus.config import Table
 from headgate.modbus.driver import ModbusDriver
+from headgate.modbus.transports import Transport
 from headgate.model import Frame, Quality
 
 
@@ -28,6 +29,7 @@ class FakeClient:
     refuses: bool = False
     delay_ms: int = 0
     connected: bool = False
+    heard: int = 0
     reads: list[tuple[int, int]] = field(default_factory=list)
     connects: int = 0
     open_reads: int = 0

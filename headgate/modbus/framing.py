@@ -1,0 +1,100 @@
+"""Frames as we want them of pymodbus: raw PDUs, strict TCP headers, RTU frames found amid noise."""
+
+from __future__ import annotations
+
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
+
+from headgate.modbus.checks import REFUSED
+
+_MBAP = 6
+"""Bytes before what a Modbus TCP header's length counts: transaction id, protocol id, the length itself."""
+_LENGTHS = range(3, 255)
+"""What that length may be: unit, function code and a byte more, up to a PDU of 253 B (V1.1b3, 4.1)."""
+_HEADER, _CRC = 3, 2
+"""Bytes of an RTU reply before the data (unit, function code, byte count) and after it."""
+_EXCEPTION_SIZE = 5
+
+
+class RawReply(ModbusPDU):
+    """A reply's PDU as it came; pymodbus adds the unit and the transaction id of its frame."""
+
+    def __init__(self, pdu: bytes) -> None:
+        super().__init__()
+        self.pdu = pdu
+
+
+class RawDecoder(DecodePDU):
+    """Leaves PDUs as they are: pymodbus's own decoder takes replies of wrong lengths for good ones."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+    def decode(self, frame: bytes) -> ModbusPDU:
+        """Wrap a frame's PDU."""
+        return RawReply(frame)
+
+
+class TcpFramer(FramerSocket):
+    """Refuses what cannot be a frame at once: behind it nothing in the stream can be trusted."""
+
+    def __init__(self) -> None:
+        super().__init__(RawDecoder())
+
+    def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
+        """See `FramerBase.decode`: (bytes used, unit, transaction id, PDU); (0, 0, 0, b"") to wait for more.
+
+        ValueError: this is no Modbus TCP.
+        """
+        if len(data) <= _MBAP:
+            return 0, 0, 0, b""
+        protocol, length = int.from_bytes(data[2:4], "big"), int.from_bytes(data[4:6], "big")
+        if protocol or length not in _LENGTHS:
+            raise ValueError(f"no Modbus TCP header: {data[:_MBAP].hex(' ')}")
+        end = _MBAP + length
+        if len(data) < end:
+            return 0, 0, 0, b""
+        return end, data[_MBAP], int.from_bytes(data[:2], "big"), data[_MBAP + 1 : end]
+
+
+class RtuFramer(FramerRTU):
+    """Finds the one reply that is waited for, whatever noise lies before or behind it.
+
+    pymodbus's own throws everything away when the first thing that looks like a frame has a wrong checksum,
+    and so loses a good reply behind one disturbed byte.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(RawDecoder())
+        self.unit = 0
+        self.function = 0
+        self.size = 0
+
+    def expect(self, unit: int, function: int, size: int) -> None:
+        """Say what the next reply starts with, and how many bytes of data it has."""
+        self.unit, self.function, self.size = unit, function, size
+
+    def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
+        """See `FramerBase.decode`: (bytes used, unit, 0, PDU); (0, 0, 0, b"") to wait for more."""
+        at = data.find(self.unit)
+        while at >= 0:
+            size = self._frame_size(data[at : at + _HEADER])
+            frame = data[at : at + size]
+            if size and len(frame) == size and _sound(frame):
+                return at + size, self.unit, 0, frame[1:-_CRC]
+            at = data.find(self.unit, at + 1)
+        return 0, 0, 0, b""
+
+    def _frame_size(self, header: bytes) -> int:
+        """How long a frame that starts like this is; 0 when it is none that is waited for."""
+        if len(header) < _HEADER:
+            return 0
+        if header[1] == self.function | REFUSED:
+            return _EXCEPTION_SIZE
+        if header[1] == self.function and header[2] == self.size:
+            return _HEADER + self.size + _CRC
+        return 0
+
+
+def _sound(frame: bytes) -> bool:
+    return FramerRTU.check_CRC(frame[:-_CRC], int.from_bytes(frame[-_CRC:], "big"))

@@ -1,0 +1,234 @@
+"""One transport through pymodbus, with every reply checked: the room where pymodbus is known."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import termios
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient, AsyncModbusUdpClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.framer import FramerType
+from pymodbus.pdu import ModbusPDU
+from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from pymodbus.transaction import TransactionManager
+
+from headgate.errors import HeadgateError
+from headgate.modbus.checks import FUNCTION_CODES, data_bytes, read_reply
+from headgate.modbus.client import NoReply, NotConnected, WrongReply
+from headgate.modbus.config import Table
+from headgate.modbus.framing import RawDecoder, RawReply, RtuFramer, TcpFramer
+from headgate.modbus.tls import explain, make_context
+from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Tcp, Tls, Transport, Udp, numbered
+
+_REQUESTS: dict[Table, Callable[..., ModbusPDU]] = {
+    "coil": ReadCoilsRequest,
+    "discrete": ReadDiscreteInputsRequest,
+    "holding": ReadHoldingRegistersRequest,
+    "input": ReadInputRegistersRequest,
+}
+MAX_BUFFER_BYTES = 1 << 16
+"""What may wait to be a frame; pymodbus's own bound lets a late reply and the next together run over."""
+Create = Callable[[], Coroutine[Any, Any, Any]]
+
+
+class PymodbusClient:
+    """A Client on pymodbus, which frames and parses; time-outs, retries and reconnecting are the line's."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._connection: _Connection | None = None
+        self._heard = 0
+
+    @property
+    def connected(self) -> bool:
+        """See `Client.connected`."""
+        return self._connection is not None and self._connection.context.is_active()
+
+    @property
+    def heard(self) -> int:
+        """See `Client.heard`."""
+        return self._heard
+
+    async def connect(self, timeout_s: float) -> None:
+        """See `Client.connect`."""
+        self.close()
+        connection = _Connection(self._transport, self._on_heard)
+        await connection.open(timeout_s)
+        self._connection = connection
+
+    async def read(
+        self, table: Table, unit: int, address: int, count: int, timeout_s: float
+    ) -> Sequence[int]:
+        """See `Client.read`."""
+        if self._connection is None:
+            raise NotConnected(f"no connection to {self._transport}")
+        request = _REQUESTS[table](address=address, count=count, dev_id=unit)
+        size = data_bytes(table, count)
+        pdu = await self._connection.exchange(request, FUNCTION_CODES[table], size, timeout_s)
+        return read_reply(pdu, table, count)
+
+    def close(self) -> None:
+        """See `Client.close`."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _on_heard(self) -> None:
+        self._heard += 1
+
+
+class _Connection:
+    """One connection with a pymodbus client of its own: nothing that an old one does late reaches the next.
+
+    `on_heard` is called whenever anything arrives. What comes late in a stream is still parsed, to know
+    where the next frame starts; where that is lost, the connection is of no more use: WrongReply.
+    """
+
+    def __init__(self, transport: Transport, on_heard: Callable[[], None]) -> None:
+        self._transport = transport
+        self._on_heard = on_heard
+        self._in_flight = False
+        self._stream = isinstance(transport, Tcp | Tls)
+        self._torn = False
+        self._rtu = RtuFramer() if isinstance(transport, Rtu | RtuOverTcp) else None
+        self.context = context = _make_context(transport)
+        if self._rtu is not None:
+            context.framer = self._rtu
+        elif numbered(transport):
+            context.framer = TcpFramer()
+        else:
+            context.framer.decoder = RawDecoder()
+        context.max_buffer_size = MAX_BUFFER_BYTES
+        self._parse = context.callback_data
+        # pymodbus offers no hook for what arrives and for why a connection ended, so its methods are wrapped.
+        context.callback_data = self._on_data  # type: ignore[method-assign]
+        context.callback_disconnected = self._on_disconnected  # type: ignore[method-assign]
+        context.error_received = self._on_error  # type: ignore[method-assign]
+        # pymodbus would close the connection after some silent requests: a dead unit must not cut off others.
+        context.max_until_disconnect = 1 << 31
+
+    async def open(self, timeout_s: float) -> None:
+        """Connect. Raises NotConnected, which says why."""
+        context = self.context
+        try:
+            if isinstance(self._transport, Tls):
+                context.call_create = _secured(context, self._transport, make_context(self._transport))
+            context.is_closing = False
+            # As `TransactionManager.connect` does, which swallows the reason of a failure.
+            context.transport, _ = await asyncio.wait_for(context.call_create(), timeout_s)
+        except TimeoutError:
+            why = f"no connection within {timeout_s:g} s"
+        except (OSError, ValueError, termios.error) as error:
+            why = explain(error)  # ValueError: a baud rate or host name that the platform does not know
+        else:
+            return
+        self.close()
+        raise NotConnected(f"cannot open {self._transport}: {why}")
+
+    async def exchange(self, request: ModbusPDU, function: int, size: int, timeout_s: float) -> bytes:
+        """The PDU of the reply to a request. Raises NotConnected, NoReply or WrongReply.
+
+        `function` and `size` say what a good reply has: its function code, and how many bytes of data.
+        """
+        context = self.context
+        if not context.is_active():
+            raise NotConnected(f"no connection to {self._transport}")
+        if self._torn or (self._stream and context.recv_buffer):
+            raise WrongReply("what arrived late was no whole reply")
+        if self._rtu is not None:
+            self._rtu.expect(request.dev_id, function, size)
+        # pymodbus has one time-out for connecting and replies; it reads it anew for each request.
+        context.comm_params.timeout_connect = timeout_s
+        self._in_flight = True
+        try:
+            reply = await context.execute(False, request)
+        except ModbusException as error:
+            if context.recv_buffer:
+                raise WrongReply(f"part of a reply, or noise, within {timeout_s:g} s") from error
+            raise NoReply(f"no reply within {timeout_s:g} s") from error
+        finally:
+            self._in_flight = False
+        if reply.dev_id != request.dev_id:
+            raise WrongReply(f"unit {reply.dev_id} answered instead of unit {request.dev_id}")
+        if numbered(self._transport) and reply.transaction_id != request.transaction_id:
+            raise WrongReply(f"reply to transaction {reply.transaction_id} of {request.transaction_id}")
+        if not isinstance(reply, RawReply):
+            raise WrongReply("reply that was not decoded")
+        return reply.pdu
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        transport = self.context.transport
+        if isinstance(self._transport, Tls) and isinstance(transport, asyncio.WriteTransport):
+            transport.abort()  # an orderly end waits for the device's, which may be gone
+        self.context.close()
+
+    def _on_disconnected(self, exc: Exception | None) -> None:
+        # pymodbus leaves the request in flight waiting when its connection breaks.
+        why = f": {explain(exc)}" if exc is not None else ""
+        self._fail(NotConnected(f"{self._transport} closed the connection{why}"))
+
+    def _on_error(self, error: Exception) -> None:
+        """A datagram was refused: nobody listens there."""
+        self._fail(NoReply(f"{self._transport}: {explain(error)}"))
+
+    def _on_data(self, data: bytes, addr: tuple[Any, ...] | None = None) -> int:
+        """Parse what arrived. pymodbus lets parse errors out into the event loop, which logs and hangs up."""
+        self._on_heard()
+        if not self._stream and (not self._in_flight or self.context.response_future.done()):
+            return len(data)  # late, or nothing that was asked for
+        try:
+            used = self._parse(data, addr)
+        except (ModbusException, LookupError, ValueError) as error:
+            self._torn = self._stream
+            self._fail(WrongReply(f"unreadable reply: {error}"))
+            return len(data)
+        return len(data) if isinstance(self._transport, Udp) else used
+
+    def _fail(self, error: HeadgateError) -> None:
+        """End the request in flight, if there is one."""
+        future: asyncio.Future[ModbusPDU] = self.context.response_future
+        if self._in_flight and not future.done():
+            future.set_exception(error)
+
+
+def _make_context(transport: Transport) -> TransactionManager:
+    """pymodbus's client for a transport, without retries and reconnecting of its own."""
+    client: AsyncModbusSerialClient | AsyncModbusTcpClient | AsyncModbusUdpClient
+    match transport:
+        case Rtu() | Ascii():
+            client = AsyncModbusSerialClient(
+                transport.path,
+                framer=FramerType.RTU if isinstance(transport, Rtu) else FramerType.ASCII,
+                baudrate=transport.baudrate,
+                parity=transport.parity,
+                stopbits=transport.stopbits,
+                bytesize=transport.bytesize if isinstance(transport, Ascii) else 8,
+                reconnect_delay=0,
+                retries=0,
+            )
+        case Udp():
+            client = AsyncModbusUdpClient(transport.host, port=transport.port, reconnect_delay=0, retries=0)
+        case Tcp() | Tls() | RtuOverTcp():
+            # pymodbus's framer for TLS takes whatever arrived for one whole frame; the one for TCP does not.
+            framer = FramerType.RTU if isinstance(transport, RtuOverTcp) else FramerType.SOCKET
+            client = AsyncModbusTcpClient(
+                transport.host, port=transport.port, framer=framer, reconnect_delay=0, retries=0
+            )
+    return client.ctx
+
+
+def _secured(context: TransactionManager, transport: Tls, tls: ssl.SSLContext) -> Create:
+    return partial(
+        context.loop.create_connection,
+        context.handle_new_connection,
+        transport.host,
+        transport.port,
+        ssl=tls,
+        server_hostname=transport.server_name,
+    )
