@@ -1,4 +1,4 @@
-"""One transaction after another on a transport: connecting, pauses, and no late reply for a wrong question."""
+"""Transactions on a transport, one at a time: connecting, pauses, and no late reply to another question."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class Channel:
         return self._client.connected or self._connect.allows(now_ms)
 
     async def read(self, unit: Unit, ask: Ask) -> Answer:
-        """One read. Raises Retry (OutOfReach, NotConnected, NoReply, WrongReply, AbsentUnit) or ExceptionReply."""
+        """One read. Raises ExceptionReply, or what is Retry: OutOfReach, NotConnected, NoReply, WrongReply,
+        AbsentUnit.
+        """
         started_ms = self._clock.boot_ms()
         try:
             await self._connected(unit.device)

@@ -12,7 +12,7 @@ from headgate.modbus.config import BIT_TABLES, TABLES, Table
 
 PATIENCE_MS = 10_000
 PATIENCE_TIMEOUTS = 10
-"""A reply is not waited for longer than this, or than so many of its time-outs: some devices answer no proof."""
+"""No reply is waited for longer than this, or than so many time-outs: some devices answer no proof."""
 MAX_PROOFS = 4
 """Proofs tried in a row, while the device refuses them."""
 Shape = tuple[Table, int]

@@ -15,6 +15,7 @@ from headgate.ble.config import parse_mapping as parse_ble
 from headgate.ble.decoders.registry import PROFILES
 from headgate.errors import Reject
 from headgate.modbus.config import parse_mapping
+from headgate.modbus.transports import KINDS
 from headgate.roles import hub_config
 from headgate.roles.bridge import parse_component
 
@@ -97,13 +98,11 @@ def modbus_document(place: str) -> dict[str, Any]:
     tag: dict[str, Any] = {"name": "t", "table": "holding", "address": 0, "type": "uint16"}
     group: dict[str, Any] = {"name": "g", "interval_s": 1, "tags": [tag]}
     transport: dict[str, Any] = {"kind": "tcp", "host": "h"}
-    if place == "rtu":
-        transport = {"kind": "rtu", "path": "/dev/ttyS0"}
+    if place in KINDS:
+        transport = {"kind": place}
     device: dict[str, Any] = {"name": "d", "transport": transport, "groups": [group]}
     document: dict[str, Any] = {"devices": [device]}
-    at = {"": document, "device": device, "tcp": transport, "rtu": transport, "group": group, "tag": tag}[
-        place
-    ]
+    at = {"": document, "device": device, "group": group, "tag": tag}.get(place, transport)
     at[NO_SUCH_KEY] = 1
     return document
 
@@ -113,8 +112,7 @@ def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
     prefixes = {
         "": "",
         "device": "devices[].",
-        "tcp": "devices[].transport.",
-        "rtu": "devices[].transport.",
+        **dict.fromkeys(KINDS, "devices[].transport."),
         "group": "devices[].groups[].",
         "tag": "devices[].groups[].tags[].",
     }

@@ -251,7 +251,7 @@ async def test_a_unit_that_is_left_alone_costs_the_line_nothing() -> None:
     async with world.running() as group:
         await world.ends(1)
         world.client.faults = {1: NoReply("no reply within 1 s")}
-        for _ in range(3):
+        for _ in range(2):
             call = group.create_task(world.ask())
             await world.clock.advance(1_100)
             assert call.result().status == "failed"
