@@ -113,8 +113,12 @@ class Channel:
         self._single = self._single or device.single_connection
         self._counters.reads += 1
         try:
-            data = await self._client.read(ask.table, device.unit, ask.address, ask.count, device.timeout_s)
-            now_ms = self._clock.boot_ms()
+            try:
+                data = await self._client.read(
+                    ask.table, device.unit, ask.address, ask.count, device.timeout_s
+                )
+            finally:
+                now_ms = self._ended_ms = self._clock.boot_ms()
         except ExceptionReply as error:
             self._silences = 0
             if not self._doubts(unit, ask):
@@ -123,11 +127,9 @@ class Channel:
                 raise AbsentUnit(str(error)) from error
             raise
         except Retry as error:
-            unit.owed.missed(ask.table, ask.count, self._clock.boot_ms())
+            unit.owed.missed(ask.table, ask.count, now_ms)
             await self._after_failure(error)
             raise
-        finally:
-            self._ended_ms = self._clock.boot_ms()
         self._silences = 0
         unit.owed.settle()
         return now_ms, data
