@@ -95,6 +95,7 @@ class _Connection:
         self._in_flight = False
         self._stream = isinstance(transport, Tcp | Tls)
         self._torn = False
+        self._answered = False
         self._rtu = RtuFramer() if isinstance(transport, Rtu | RtuOverTcp) else None
         self.context = context = _make_context(transport)
         if self._rtu is not None:
@@ -171,6 +172,8 @@ class _Connection:
     def _on_disconnected(self, exc: Exception | None) -> None:
         # pymodbus leaves the request in flight waiting when its connection breaks.
         why = f": {explain(exc)}" if exc is not None else ""
+        if not why and isinstance(self._transport, Tls) and not self._answered:
+            why = " before any reply: does it accept our certificate?"
         self._fail(NotConnected(f"{self._transport} closed the connection{why}"))
 
     def _on_error(self, error: Exception) -> None:
@@ -180,6 +183,7 @@ class _Connection:
     def _on_data(self, data: bytes, addr: tuple[Any, ...] | None = None) -> int:
         """Parse what arrived. pymodbus lets parse errors out into the event loop, which logs and hangs up."""
         self._on_heard()
+        self._answered = True
         if not self._stream and (not self._in_flight or self.context.response_future.done()):
             return len(data)  # late, or nothing that was asked for
         try:

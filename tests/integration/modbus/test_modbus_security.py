@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,6 +37,29 @@ def device(line: dict[str, Any], authority: Authority, identity: Identity, **mor
 def other_authority(directory: Path) -> Authority:
     directory.mkdir()
     return Authority(directory)
+
+
+@contextmanager
+def refusing(tls: ssl.SSLContext) -> Iterator[dict[str, Any]]:
+    """A server that says why it refuses a certificate, which asyncio's does not; it never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ended = threading.Event()
+
+        def serve() -> None:
+            while not ended.is_set():
+                connection, _ = listener.accept()
+                with contextlib.suppress(OSError), tls.wrap_socket(connection, server_side=True) as secured:
+                    secured.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield {"kind": "tls", "host": "127.0.0.1", "port": port}
+        finally:
+            ended.set()
+            socket.create_connection(("127.0.0.1", port)).close()
+            thread.join()
 
 
 async def first_fault(got: Driven) -> str:
@@ -89,21 +117,31 @@ async def test_an_expired_certificate_of_ours_is_told(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     past = (datetime.now(UTC) - timedelta(days=9), datetime.now(UTC) - timedelta(days=1))
     tls = server_context(authority, authority.issue("meter"))
+    with refusing(tls) as line:
+        async with driven(device(line, authority, authority.issue("gateway", valid=past))) as got:
+            assert "the device says that our certificate has expired" in await first_fault(got)
     async with (
         serving(Peer(TcpFraming()), "tls", tls=tls) as line,
         driven(device(line, authority, authority.issue("gateway", valid=past))) as got,
     ):
-        assert "the device says that our certificate has expired" in await first_fault(got)
+        assert "closed the connection before any reply" in await first_fault(
+            got
+        )  # it hangs up without a word
 
 
 async def test_a_device_that_does_not_know_our_ca_is_told(tmp_path: Path) -> None:
     authority, stranger = Authority(tmp_path), other_authority(tmp_path / "other")
     tls = server_context(authority, authority.issue("meter"))
+    with refusing(tls) as line:
+        async with driven(device(line, authority, stranger.issue("gateway"))) as got:
+            assert "the device does not know the CA of our certificate" in await first_fault(got)
     async with (
         serving(Peer(TcpFraming()), "tls", tls=tls) as line,
         driven(device(line, authority, stranger.issue("gateway"))) as got,
     ):
-        assert "the device does not know the CA of our certificate" in await first_fault(got)
+        assert "closed the connection before any reply" in await first_fault(
+            got
+        )  # it hangs up without a word
 
 
 @pytest.mark.parametrize(
