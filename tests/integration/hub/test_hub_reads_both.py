@@ -84,12 +84,15 @@ async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         def take(topic: str, payload: bytes) -> None:
             made.replies.put_nowait(json.loads(payload))
 
+        async def bridging(name: str) -> None:
+            await bridge(name, options=options)(bus, clock, stop)
+
         async with MemoryBus(cloud=made.cloud, config=config) as bus:
             with made.cloud.attached("hg/v1/gw/up/reply", take):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(hub.run(bus, clock, stop, thing="gw"))
                     for name in ("modbus", "ble"):
-                        group.create_task(bridge(name, options=options)(bus, clock, stop))
+                        group.create_task(bridging(name))
                     try:
                         await _settled(made)
                         yield made
