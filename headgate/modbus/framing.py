@@ -1,8 +1,10 @@
-"""Frames as we want them of pymodbus: raw PDUs, strict TCP headers, RTU frames found amid noise."""
+"""Frames as we want them of pymodbus: raw PDUs, strict TCP headers, serial frames found amid noise."""
 
 from __future__ import annotations
 
-from pymodbus.framer import FramerRTU, FramerSocket
+from binascii import unhexlify
+
+from pymodbus.framer import FramerAscii, FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
 
 from headgate.modbus.checks import REFUSED
@@ -94,6 +96,29 @@ class RtuFramer(FramerRTU):
         if header[1] == self.function and header[2] == self.size:
             return _HEADER + self.size + _CRC
         return 0
+
+
+class AsciiFramer(FramerAscii):
+    """Takes hexadecimal digits alone for frames; pymodbus's own takes blanks and signs as well."""
+
+    def __init__(self) -> None:
+        super().__init__(RawDecoder())
+
+    def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
+        """See `FramerBase.decode`: (bytes used, unit, 0, PDU); (noise, 0, 0, b"") to wait for more."""
+        at = 0
+        while (end := data.find(self.END, at)) >= 0:
+            start = data.rfind(self.START, at, end)  # a colon starts anew, whatever there was before
+            at = end + len(self.END)
+            if start < 0:
+                continue
+            try:
+                body = unhexlify(data[start + 1 : end])
+            except ValueError:
+                continue
+            if len(body) > 2 and sum(body) & 0xFF == 0:  # the unit, a PDU, and what makes the sum zero
+                return at, body[0], 0, body[1:-1]
+        return at, 0, 0, b""
 
 
 def _sound(frame: bytes) -> bool:

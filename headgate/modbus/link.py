@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import termios
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from headgate.errors import HeadgateError
 from headgate.modbus.checks import FUNCTION_CODES, data_bytes, read_reply
 from headgate.modbus.client import NoReply, NotConnected, WrongReply
 from headgate.modbus.config import Table
-from headgate.modbus.framing import RawDecoder, RawReply, RtuFramer, TcpFramer
+from headgate.modbus.framing import AsciiFramer, RawReply, RtuFramer, TcpFramer
 from headgate.modbus.tls import explain, make_context
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Tcp, Tls, Transport, Udp, numbered
 
@@ -33,6 +33,12 @@ _REQUESTS: dict[Table, Callable[..., ModbusPDU]] = {
 }
 MAX_BUFFER_BYTES = 1 << 16
 """What may wait to be a frame; pymodbus's own bound lets a late reply and the next together run over."""
+_OPEN_ERRORS: tuple[type[Exception], ...] = (OSError, ValueError)
+"""ValueError: a baud rate or host name that the platform does not know."""
+if sys.platform != "win32":
+    import termios
+
+    _OPEN_ERRORS = (*_OPEN_ERRORS, termios.error)  # pyserial lets it through
 Create = Callable[[], Coroutine[Any, Any, Any]]
 
 
@@ -100,10 +106,8 @@ class _Connection:
         self.context = context = _make_context(transport)
         if self._rtu is not None:
             context.framer = self._rtu
-        elif numbered(transport):
-            context.framer = TcpFramer()
         else:
-            context.framer.decoder = RawDecoder()
+            context.framer = TcpFramer() if numbered(transport) else AsciiFramer()
         context.max_buffer_size = MAX_BUFFER_BYTES
         self._parse = context.callback_data
         # pymodbus offers no hook for what arrives and for why a connection ended, so its methods are wrapped.
@@ -124,8 +128,8 @@ class _Connection:
             context.transport, _ = await asyncio.wait_for(context.call_create(), timeout_s)
         except TimeoutError:
             why = f"no connection within {timeout_s:g} s"
-        except (OSError, ValueError, termios.error) as error:
-            why = explain(error)  # ValueError: a baud rate or host name that the platform does not know
+        except _OPEN_ERRORS as error:
+            why = explain(error)
         else:
             return
         self.close()

@@ -16,8 +16,8 @@ from headgate.modbus.driver import ModbusDriver
 from headgate.modbus.transports import Transport
 from headgate.model import Frame
 
-RTU = {"kind": "rtu", "path": "/dev/ttyS0"}
-TCP = {"kind": "tcp", "host": "h", "port": 1}
+RTU: dict[str, Any] = {"kind": "rtu", "path": "/dev/ttyS0"}
+TCP: dict[str, Any] = {"kind": "tcp", "host": "h", "port": 1}
 
 
 @dataclass(frozen=True, slots=True)

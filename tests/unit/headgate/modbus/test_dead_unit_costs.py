@@ -13,7 +13,7 @@ from headgate.modbus.client import ExceptionReply, NoReply, WrongReply
 from tests.support.modbus_bus import RTU, TCP, BusWorld, bus_device
 
 HOUR_MS = 3_600_000
-LINES = {"tcp": TCP, "rtu": RTU}
+LINES: dict[str, dict[str, Any]] = {"tcp": TCP, "rtu": RTU}
 
 
 @pytest.mark.parametrize("line", LINES)

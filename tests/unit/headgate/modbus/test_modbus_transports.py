@@ -43,10 +43,10 @@ def devices(*transports: dict[str, Any], **more: Any) -> tuple[Device, ...]:
         ({"kind": "tcp", "host": "h"}, Tcp("h", 502)),
         ({"kind": "udp", "host": "h", "port": 1502}, Udp("h", 1502)),
         ({"kind": "rtu_over_tcp", "host": "h", "port": 4001}, RtuOverTcp("h", 4001)),
-        ({"kind": "tls", "host": "h", **FILES}, Tls("h", 802, *FILES.values(), "h")),
+        ({"kind": "tls", "host": "h", **FILES}, Tls("h", 802, "/c/ca.pem", "/c/gw.pem", "/c/gw.key", "h")),
         (
             {"kind": "tls", "host": "192.0.2.1", "server_name": "meter", **FILES},
-            Tls("192.0.2.1", 802, *FILES.values(), "meter"),
+            Tls("192.0.2.1", 802, "/c/ca.pem", "/c/gw.pem", "/c/gw.key", "meter"),
         ),
         ({"kind": "rtu", "path": "/dev/ttyUSB0"}, Rtu("/dev/ttyUSB0", 19_200, "N", 1)),
         ({"kind": "ascii", "path": "/dev/ttyUSB0"}, Ascii("/dev/ttyUSB0", 19_200, "E", 1, 7)),
@@ -118,8 +118,9 @@ def test_a_broadcast_is_refused_on_a_serial_line(kind: str) -> None:
 
 
 def test_which_replies_bear_a_number() -> None:
-    assert all(map(numbered, (Tcp("h", 1), Udp("h", 1), Tls("h", 1, "", "", "", ""))))
-    assert not any(map(numbered, (Rtu("p", 9600, "N", 1), Ascii("p", 9600, "N", 1, 7), RtuOverTcp("h", 1))))
+    assert all(numbered(each) for each in (Tcp("h", 1), Udp("h", 1), Tls("h", 1, "", "", "", "")))
+    serial = (Rtu("p", 9600, "N", 1), Ascii("p", 9600, "N", 1, 7), RtuOverTcp("h", 1))
+    assert not any(numbered(each) for each in serial)
 
 
 def test_the_silence_between_frames_follows_the_rate() -> None:

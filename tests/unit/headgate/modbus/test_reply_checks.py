@@ -12,7 +12,7 @@ from pymodbus.framer import FramerRTU
 from headgate.modbus.checks import data_bytes, read_reply
 from headgate.modbus.client import ExceptionReply, WrongReply
 from headgate.modbus.config import BIT_TABLES, TABLES, Table
-from headgate.modbus.framing import RtuFramer, TcpFramer
+from headgate.modbus.framing import AsciiFramer, RtuFramer, TcpFramer
 
 
 def rtu(unit: int, pdu: bytes) -> bytes:
@@ -123,3 +123,21 @@ def test_tcp_frames_are_taken_one_by_one() -> None:
 def test_what_is_no_modbus_tcp_is_refused_at_once(header: bytes) -> None:
     with pytest.raises(ValueError, match="no Modbus TCP header"):
         TcpFramer().decode(header)
+
+
+def ascii_frame(unit: int, pdu: bytes) -> bytes:
+    body = bytes([unit]) + pdu
+    return b":" + (body + bytes([-sum(body) & 0xFF])).hex().upper().encode() + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "noise", [b"", b"\xff\x00", b":", b":zz\r\n", b":0703", ascii_frame(7, b"\x03\x00")[:-3] + b"0\r\n"]
+)
+def test_an_ascii_reply_is_found_amid_noise(noise: bytes) -> None:
+    frame = ascii_frame(7, registers(1, 2))
+    assert AsciiFramer().decode(noise + frame + noise) == (len(noise + frame), 7, 0, registers(1, 2))
+
+
+@pytest.mark.parametrize("frame", [b":7A010179\nB\r\n", b":7A0101 8\r\n", b":7A\r\n", b":0700F\r\n"])
+def test_what_is_not_all_digits_or_no_sum_is_no_ascii_frame(frame: bytes) -> None:
+    assert AsciiFramer().decode(frame) == (len(frame), 0, 0, b"")
