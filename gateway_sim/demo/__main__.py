@@ -15,7 +15,8 @@ from pathlib import Path
 from gateway_sim.checker.tables import TablesError
 from gateway_sim.demo.report import Report, Samples, StepResult
 from gateway_sim.demo.screen import Screen
-from gateway_sim.demo.story import STEPS, StepFailed, Story, now_ms
+from gateway_sim.demo.steps import STEPS
+from gateway_sim.demo.story import StepFailed, Story, now_ms
 from gateway_sim.demo.watch import Watch
 from gateway_sim.devices.plantfile import PlantError
 from gateway_sim.runs.gateway import Plan, VirtualGateway
