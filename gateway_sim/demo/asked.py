@@ -96,7 +96,7 @@ async def history(story: Story) -> str:
 
 
 async def refused(story: Story) -> str:
-    """What is too late, or outside the folders that may be sent, is refused and leaves a line in the audit."""
+    """What is too late, or outside the folders, is refused and leaves a line in the audit."""
     device, group = _meter(story), _fast(story)
     since_ms, before = now_ms(), len(_reads(story, device, 0))
     register = f"{device.name}:{group.table}:{group.tags[1].address}:{REGISTERS}"

@@ -24,7 +24,7 @@ PAUSE_S = 0.05
 
 
 async def file_fetched(story: Story) -> str:
-    """A file of 32 MiB arrives whole although its sender dies in the middle; no finished part is sent twice."""
+    """A file of 32 MiB arrives whole although its sender dies; no finished part is sent twice."""
     path, digest = await asyncio.to_thread(_write, story.gateway.files / "vibration.bin")
     story.note(f"{path.name} lies in the folder; waiting until it is announced")
     row = await _announced(story, path.name)
@@ -89,7 +89,7 @@ def _puts(story: Story) -> Sequence[Mapping[str, Any]]:
 
 def _write(path: Path) -> tuple[Path, str]:
     """Bytes of no pattern, in a file that appears whole; returns it and its SHA-256."""
-    noise = random.Random(SIZE_BYTES).randbytes(SIZE_BYTES)  # noqa: S311  (no secret)
+    noise = random.Random(SIZE_BYTES).randbytes(SIZE_BYTES)
     partial = path.parent.parent / f"{path.name}.partial"
     partial.write_bytes(noise)
     partial.replace(path)
