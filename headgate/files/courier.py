@@ -125,11 +125,11 @@ class Courier:
 
     def state_of(self, offer: Offer) -> str:
         """One word for a file: new, announced, waiting, uploading, complete, changed or failed."""
-        if offer.file_id in self.uploads.senders:
-            return "uploading"
         record = self.uploads.records.get(offer.file_id)
+        if record is not None and record.end is not None:
+            return record.end.state
         if record is not None:
-            return "waiting" if record.end is None else record.end.state
+            return "uploading" if offer.file_id in self.uploads.senders else "waiting"
         return "announced" if self.offers.is_announced(offer) else "new"
 
     def _listed(self, request: Request, after: object) -> Reply:

@@ -88,8 +88,8 @@ class Record:
 
     def ended(self, end: End) -> None:
         """It is over; of the parts nothing is kept."""
-        self.end = end
         write_atomically(self._path, _line("want", asdict(self.want)) + _line("end", asdict(end)))
+        self.end = end
 
     def _append(self, kind: str, value: object) -> None:
         with self._path.open("ab") as file:

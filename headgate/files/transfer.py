@@ -93,7 +93,7 @@ class TransferTuning:
     unknown_ms: int = 2_000
     denials: int = 12
     """So often in a row, with no part stored in between, and it is given up."""
-    unknown_before_announcing: int = 3
+    unknown_before_announcing: int = 6
 
 
 class Transfer:
