@@ -14,6 +14,7 @@ import yaml
 from headgate.ble.config import parse_mapping as parse_ble
 from headgate.ble.decoders.registry import PROFILES
 from headgate.errors import Reject
+from headgate.files.config import parse_mapping as parse_files
 from headgate.modbus.config import parse_mapping
 from headgate.roles import hub_config
 from headgate.roles.bridge import parse_component
@@ -66,7 +67,12 @@ def hub(values: Mapping[str, Any]) -> object:
     return hub_config.parse_config(values)
 
 
-PARSERS = [("headgate.ModbusBridge", bridge), ("headgate.BleBridge", bridge), ("headgate.Hub", hub)]
+PARSERS = [
+    ("headgate.ModbusBridge", bridge),
+    ("headgate.BleBridge", bridge),
+    ("headgate.FileCourier", bridge),
+    ("headgate.Hub", hub),
+]
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -139,6 +145,22 @@ def test_the_example_of_a_ble_section_is_accepted() -> None:
     assert {device.profile for device in parse_ble(yaml.safe_load(example)["ble"]).devices} == set(PROFILES)
 
 
+def test_every_key_of_the_files_section_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.FileCourier"), "Site document", "###"))
+    known = accepted(parse_files, {NO_SUCH_KEY: 1})
+    source = {"name": "logs", "path": "/data/logs", NO_SUCH_KEY: 1}
+    known |= {f"sources[].{key}" for key in accepted(parse_files, {"sources": [source]})}
+    assert documented == known
+
+
+def test_the_example_of_a_files_section_is_accepted() -> None:
+    (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.FileCourier"))
+    assert [source.delete for source in parse_files(yaml.safe_load(example)["files"]).sources] == [
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(("component", "parse"), PARSERS)
 def test_the_example_of_a_configuration_update_is_accepted(component: str, parse: Parse) -> None:
     (example,) = re.findall(
@@ -174,6 +196,7 @@ def test_the_permissions_are_the_recipe_s(component: str) -> None:
     ("component", "root"),
     [
         ("headgate.ModbusBridge", parse_component({}, "test").root.path),
+        ("headgate.FileCourier", parse_component({}, "test").root.path),
         ("headgate.Hub", hub_config.parse_config({}).state_root),
     ],
 )

@@ -21,6 +21,7 @@ TARGET = Target("x86_64", "3.11")
 COMPONENTS = {
     "headgate.BleBridge",
     "headgate.Bundle",
+    "headgate.FileCourier",
     "headgate.Hub",
     "headgate.ModbusBridge",
     "headgate.Runtime",
