@@ -29,6 +29,9 @@ from gateway_sim.runs.usage import usage
 
 Profile = Literal["classic", "lite"]
 COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
+BLE_BRIDGE, COURIER = "headgate.BleBridge", "headgate.FileCourier"
+STABLE_S = 1.0
+"""Files of the simulation appear whole: there is nothing to wait for."""
 KEEPALIVE_S = 3
 """A short MQTT keepalive, so that a silent line is found within the demo's patience."""
 STATUS_PAUSE_S = 0.1
@@ -40,7 +43,8 @@ SETTLED = ("RUNNING", "FINISHED")
 class Plan:
     """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
 
-    `ble` starts a radio with sensors; `components` names the bridge for them.
+    `ble` starts a radio with sensors, `files` makes a folder that may be sent; the components for them are
+    deployed beside `components`.
     """
 
     profile: Profile = "classic"
@@ -51,6 +55,7 @@ class Plan:
     build: Path | None = None
     """Where the components are staged; the repository's `greengrass-build` unless given."""
     ble: bool = False
+    files: bool = False
 
 
 class VirtualGateway:
@@ -68,6 +73,17 @@ class VirtualGateway:
     def run(self) -> RunDir:
         return self.processes.run
 
+    @property
+    def components(self) -> Sequence[str]:
+        """What is deployed."""
+        opted = ((BLE_BRIDGE, self.plan.ble), (COURIER, self.plan.files))
+        return (*self.plan.components, *(name for name, wanted in opted if wanted))
+
+    @property
+    def files(self) -> Path:
+        """The folder whose files the gateway sends when it is asked."""
+        return self.run.path / "files"
+
     async def start(self) -> None:
         """Start everything; returns when the nucleus runs its components."""
         async with asyncio.TaskGroup() as group:
@@ -76,6 +92,8 @@ class VirtualGateway:
             if self.plan.ble:
                 group.create_task(self._start_radio(), name="radio")
         await self._start_proxy()
+        if self.plan.files:
+            self.files.mkdir(exist_ok=True)
         self.write_deployment(self.site())
         await self.start_nucleus(deploy=True)
 
@@ -105,9 +123,7 @@ class VirtualGateway:
             async with asyncio.timeout(timeout_s):
                 while True:
                     states = self.status()["components"]
-                    waiting = [
-                        n for n in self.plan.components if states.get(n, {}).get("state") not in SETTLED
-                    ]
+                    waiting = [n for n in self.components if states.get(n, {}).get("state") not in SETTLED]
                     if not waiting:
                         return
                     if name := self.processes.exited():
@@ -174,9 +190,14 @@ class VirtualGateway:
         self._proxy_address = "{}:{}".format(*listen)
 
     def site(self) -> dict[str, Any]:
-        """The site document that reads all of the plant, and of the radio where there is one."""
+        """The site document that reads all of the plant, hears the radio, sends from the folder."""
         document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
-        return {**document, "ble": ble_section(self._radio())} if self.plan.ble else document
+        if self.plan.ble:
+            document["ble"] = ble_section(self._radio())
+        if self.plan.files:
+            source = {"name": "files", "path": str(self.files)}
+            document["files"] = {"sources": [source], "stable_s": STABLE_S}
+        return document
 
     def write_deployment(self, document: Mapping[str, Any]) -> None:
         """Write the site document and the deployment that names it; `start_nucleus(deploy=True)` takes it."""
@@ -191,7 +212,7 @@ class VirtualGateway:
                 "componentVersion": self._version(name),
                 "configurationUpdate": {"merge": merges.get(name, state)},
             }
-            for name in self.plan.components
+            for name in self.components
         }
         deployment = {"deploymentName": self.plan.thing, "components": components}
         (self.run.path / "deployment.json").write_text(json.dumps(deployment, indent=1))
