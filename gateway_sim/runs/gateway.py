@@ -29,6 +29,9 @@ from gateway_sim.runs.usage import usage
 
 Profile = Literal["classic", "lite"]
 COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
+COURIER = "headgate.FileCourier"
+FILE_SOURCE = "records"
+"""The source that a plan with files configures; its folder is `RunDir.files`."""
 KEEPALIVE_S = 3
 """A short MQTT keepalive, so that a silent line is found within the demo's patience."""
 STATUS_PAUSE_S = 0.1
@@ -40,7 +43,8 @@ SETTLED = ("RUNNING", "FINISHED")
 class Plan:
     """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
 
-    `ble` starts a radio with sensors; `components` names the bridge for them.
+    `ble` starts a radio with sensors; `components` names the bridge for them. `files` configures a folder
+    to be offered by the courier, which `components` names as well.
     """
 
     profile: Profile = "classic"
@@ -51,6 +55,7 @@ class Plan:
     build: Path | None = None
     """Where the components are staged; the repository's `greengrass-build` unless given."""
     ble: bool = False
+    files: bool = False
 
 
 class VirtualGateway:
@@ -176,7 +181,14 @@ class VirtualGateway:
     def site(self) -> dict[str, Any]:
         """The site document that reads all of the plant, and of the radio where there is one."""
         document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
-        return {**document, "ble": ble_section(self._radio())} if self.plan.ble else document
+        if self.plan.ble:
+            document = {**document, "ble": ble_section(self._radio())}
+        return {**document, "files": self.files_section()} if self.plan.files else document
+
+    def files_section(self) -> dict[str, Any]:
+        """The folder of files of this run; they are stable quickly, and small parts make a kill cost little."""
+        sources = [{"name": FILE_SOURCE, "path": str(self.run.files)}]
+        return {"stable_s": 0.5, "scan_s": 1, "part_size_bytes": 5 * 1024**2, "sources": sources}
 
     def write_deployment(self, document: Mapping[str, Any]) -> None:
         """Write the site document and the deployment that names it; `start_nucleus(deploy=True)` takes it."""
