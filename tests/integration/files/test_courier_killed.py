@@ -16,7 +16,7 @@ from tests.support.courier_cloud import Cloud
 from tests.support.courier_world import PART_BYTES, accept, composite_of, site
 
 REPO = Path(__file__).resolve().parents[3]
-PARTS = 12
+PARTS_A_KILL = 4
 
 
 def start(cloud: Cloud, thing: str, root: Path, *wanted: str) -> subprocess.Popen[bytes]:
@@ -27,7 +27,8 @@ def start(cloud: Cloud, thing: str, root: Path, *wanted: str) -> subprocess.Pope
 def kill_and_check(cloud: Cloud, folder: Path, seed: int, kills: int) -> None:
     """Kill at moments of every kind: while it hashes, asks, fetches the list, sends, waits for the end."""
     rng = random.Random(seed)
-    data = rng.randbytes(PARTS * PART_BYTES - 1_000)
+    parts = PARTS_A_KILL * (kills + 1)
+    data = rng.randbytes(parts * PART_BYTES - 1_000)
     root, thing = folder / "state", cloud.thing()
     (folder / "logs").mkdir()
     (folder / "logs" / "one.bin").write_bytes(data)
@@ -56,7 +57,7 @@ def kill_and_check(cloud: Cloud, folder: Path, seed: int, kills: int) -> None:
     assert (row["state"], row["sha256"]) == ("complete", composite_of(data))
     assert cloud.body(row["key"]) == data
     stored = Counter(put["part"] for put in cloud.puts(thing) if put["status"] == 200)
-    assert stored == dict.fromkeys(range(1, PARTS + 1), 1)
+    assert stored == dict.fromkeys(range(1, parts + 1), 1)
     assert cloud.again() == again
 
 
