@@ -21,6 +21,7 @@ from gateway_sim.demo.operator import Record, Told
 from gateway_sim.demo.story import StepFailed, Story, now_ms
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.plantfile import WIDTH, Device, Group, Plant, Tag, served_path
+from gateway_sim.runs.gateway import FILE_SOURCE
 
 CHARACTERISTIC = "temperature"
 """What is read of the sensor that answers GATT reads."""
@@ -106,11 +107,11 @@ async def refused(story: Story) -> str:
         raise StepFailed(f"a job past its deadline ended {job['status']}: {job['details']}")
     if len(_reads(story, device, 0)) != before:
         raise StepFailed(f"{device.name} was read for a job past its deadline")
-    outside = await story.operator.run("fetch", "files/../../state/state.db")
+    outside = await story.operator.run("fetch", f"{FILE_SOURCE}/../state/state.db")
     if outside.code != 1 or "outside_roots" not in outside.errors:
         raise StepFailed(f"a file outside the folders: exit code {outside.code}, {outside.errors!r}")
     await _audited(story, since_ms, {("read", "expired"), ("fetch", "outside_roots")})
-    return "a job past its deadline: expired; ../../state/state.db: outside_roots; both in the audit"
+    return "a job past its deadline: expired; ../state/state.db: outside_roots; both in the audit"
 
 
 async def _audited(story: Story, since_ms: int, wanted: set[tuple[str, str]]) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 from gateway_sim.cloud import control
 from gateway_sim.demo.operator import Record, Told
 from gateway_sim.demo.story import StepFailed, Story
+from gateway_sim.runs.gateway import COURIER
 
-COURIER = "headgate.FileCourier"
 SIZE_BYTES = 32 * 1024**2
 PARTS_BEFORE_THE_KILL = 2
 PATIENCE_S = 60.0
@@ -25,7 +25,7 @@ PAUSE_S = 0.05
 
 async def file_fetched(story: Story) -> str:
     """A file of 32 MiB arrives whole although its sender dies; no finished part is sent twice."""
-    path, digest = await asyncio.to_thread(_write, story.gateway.files / "vibration.bin")
+    path, digest = await asyncio.to_thread(_write, story.gateway.run.files / "vibration.bin")
     story.note(f"{path.name} lies in the folder; waiting until it is announced")
     row = await _announced(story, path.name)
     cloud, target = story.gateway.run.cloud, story.gateway.run.path / "fetched.bin"

@@ -30,8 +30,8 @@ from gateway_sim.runs.usage import usage
 Profile = Literal["classic", "lite"]
 COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
 BLE_BRIDGE, COURIER = "headgate.BleBridge", "headgate.FileCourier"
-STABLE_S = 1.0
-"""Files of the simulation appear whole: there is nothing to wait for."""
+FILE_SOURCE = "records"
+"""The source that a plan with files configures; its folder is `RunDir.files`."""
 KEEPALIVE_S = 3
 """A short MQTT keepalive, so that a silent line is found within the demo's patience."""
 STATUS_PAUSE_S = 0.1
@@ -43,7 +43,7 @@ SETTLED = ("RUNNING", "FINISHED")
 class Plan:
     """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
 
-    `ble` starts a radio with sensors, `files` makes a folder that may be sent; the components for them are
+    `ble` starts a radio with sensors, `files` configures a folder to be offered; the components for them are
     deployed beside `components`.
     """
 
@@ -79,11 +79,6 @@ class VirtualGateway:
         opted = ((BLE_BRIDGE, self.plan.ble), (COURIER, self.plan.files))
         return (*self.plan.components, *(name for name, wanted in opted if wanted))
 
-    @property
-    def files(self) -> Path:
-        """The folder whose files the gateway sends when it is asked."""
-        return self.run.path / "files"
-
     async def start(self) -> None:
         """Start everything; returns when the nucleus runs its components."""
         async with asyncio.TaskGroup() as group:
@@ -92,8 +87,6 @@ class VirtualGateway:
             if self.plan.ble:
                 group.create_task(self._start_radio(), name="radio")
         await self._start_proxy()
-        if self.plan.files:
-            self.files.mkdir(exist_ok=True)
         self.write_deployment(self.site())
         await self.start_nucleus(deploy=True)
 
@@ -195,9 +188,13 @@ class VirtualGateway:
         if self.plan.ble:
             document["ble"] = ble_section(self._radio())
         if self.plan.files:
-            source = {"name": "files", "path": str(self.files)}
-            document["files"] = {"sources": [source], "stable_s": STABLE_S}
+            document["files"] = self.files_section()
         return document
+
+    def files_section(self) -> dict[str, Any]:
+        """The folder of files of this run; they are stable quickly, and small parts make a kill cost little."""
+        sources = [{"name": FILE_SOURCE, "path": str(self.run.files)}]
+        return {"stable_s": 0.5, "scan_s": 1, "part_size_bytes": 5 * 1024**2, "sources": sources}
 
     def write_deployment(self, document: Mapping[str, Any]) -> None:
         """Write the site document and the deployment that names it; `start_nucleus(deploy=True)` takes it."""
