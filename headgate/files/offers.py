@@ -24,8 +24,8 @@ from headgate.sleeper import Sleeper
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_MS = 1_000
-"""A question for a file that is not known has the folders looked at, but not more often."""
+LOOK_AGAIN_MS = 200
+"""A question for a file that is not known has the folders looked at, so long after the last look at least."""
 FOR_EVER_MS = 3_600_000
 
 Report = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -59,7 +59,7 @@ class Offers:
         self._backoff = backoff
         self._refused: set[str] = set()
         self._again: set[str] = set()
-        self._looked_ms: int | None = None
+        self._began_ms: int | None = None
         self._looking = asyncio.Lock()
         self._scanner = Sleeper(clock)
         self._announcer = Sleeper(clock)
@@ -74,7 +74,7 @@ class Offers:
             source.name: Folder(source, frozenset() if source is self._builtin else closed)
             for source in self.config.sources
         }
-        self._looked_ms = None
+        self._began_ms = None
         self._scanner.wake()
 
     async def scan_regularly(self) -> None:
@@ -86,17 +86,20 @@ class Offers:
                 pause_ms = min(pause_ms, self.config.stable_ms)
             await self._scanner.until(self._clock.boot_ms() + pause_ms)
 
-    async def look(self, not_within_ms: int = LOOK_AGAIN_MS) -> None:
-        """Scan every folder, unless that was done just now."""
+    async def look(self, after_last_ms: int = LOOK_AGAIN_MS) -> None:
+        """Scan every folder: what is there when this is called is found, however shortly after a scan."""
+        asked_ms = self._clock.boot_ms()
         async with self._looking:
-            now_ms = self._clock.boot_ms()
-            if self._looked_ms is not None and now_ms - self._looked_ms < not_within_ms:
-                return
+            if self._began_ms is not None:
+                if self._began_ms > asked_ms:
+                    return
+                await self._clock.sleep_until(self._began_ms + after_last_ms)
+            self._began_ms = self._clock.boot_ms()
             config, folders = self.config, list(self.folders.values())
             scans = await in_thread(lambda _: [folder.scan() for folder in folders], "courier scan")
-            self._looked_ms = self._clock.boot_ms()
+            looked_ms = self._clock.boot_ms()
             found = [file for scan in scans for file in scan.found]
-            self.catalogue.scanned(found, config, self._looked_ms, self.known)
+            self.catalogue.scanned(found, config, looked_ms, self.known)
             for folder, scan in zip(folders, scans, strict=True):
                 self._mind(folder, scan)
         self._announcer.wake()
