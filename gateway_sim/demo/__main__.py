@@ -12,6 +12,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
+from gateway_sim.ble.blefile import BleError
 from gateway_sim.checker.tables import TablesError
 from gateway_sim.demo.report import Report, Samples, StepResult
 from gateway_sim.demo.screen import Screen
@@ -28,7 +29,7 @@ START = ("start", "Virtual gateway, plant and cloud come up")
 WINDOW_S = 5
 """Shorter than a site's usual window, so that a short story sees several."""
 INTERRUPTED = 130
-TOLD = (StepFailed, NotStarted, TablesError, PlantError)
+TOLD = (StepFailed, NotStarted, TablesError, PlantError, BleError)
 """What ends a step in words; anything else is a fault of the demo itself."""
 
 
@@ -51,7 +52,7 @@ async def _demo(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, task.cancel)
     run = make_run(REPOSITORY / ".run")
     environment = {"HEADGATE_RUNTIME_CACHE": str(REPOSITORY / ".cache" / "runtime")}
-    plan = Plan(profile=options.profile, window_s=WINDOW_S)
+    plan = Plan(profile=options.profile, window_s=WINDOW_S, ble=True, files=True)
     titles = [START, *((step.name, step.title) for step in STEPS)]
     heading = f"Headgate demo: {plan.thing} on the {plan.profile} nucleus"
     async with Processes(run, environment) as processes:
@@ -101,7 +102,7 @@ async def _result(name: str, telling: Coroutine[None, None, str]) -> StepResult:
 
 async def _start(gateway: VirtualGateway) -> str:
     await gateway.start()
-    return f"{len(gateway.plan.components)} components deployed from greengrass-build/"
+    return f"{len(gateway.components)} components deployed from greengrass-build/"
 
 
 async def _keep(gateway: VirtualGateway, screen: Screen) -> None:
@@ -121,7 +122,7 @@ async def _keep(gateway: VirtualGateway, screen: Screen) -> None:
 
 
 def _checker_options(gateway: VirtualGateway) -> str:
-    where = f"--plant {gateway.run.plant} --cloud {gateway.run.cloud / 'cloud.json'}"
+    where = f"--plant {gateway.run.plant} --ble {gateway.run.ble} --cloud {gateway.run.cloud / 'cloud.json'}"
     return f"{where} --window {gateway.plan.window_s} --until $(($(date +%s%3N) - 15000))"
 
 

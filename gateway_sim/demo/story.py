@@ -125,7 +125,11 @@ class Story:
         with contextlib.suppress(StepFailed):
             await self._settle(until_ms)
         account = await self.watch.check(self.since_ms, until_ms)
-        return Samples(account.served, account.arrived, account.lost, account.doubled)
+        buses = {
+            name: Samples(bus.served, bus.arrived, bus.lost, bus.doubled)
+            for name, bus in account.buses.items()
+        }
+        return Samples(account.served, account.arrived, account.lost, account.doubled, buses)
 
     async def _cut(self, how: str) -> str:
         await self.gateway.line("reset" if how == "reset" else "silence")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway_sim.checker.checker import Checker
+from gateway_sim.checker.result import BusSums
 from gateway_sim.checker.tables import cloud_of
 from gateway_sim.runs.gateway import VirtualGateway
 
@@ -25,6 +26,7 @@ class Account:
     windows: int
     windows_lost: int
     windows_wrong: int
+    buses: Mapping[str, BusSums]
     examples: Sequence[str]
 
 
@@ -42,7 +44,10 @@ class Watch:
         if self._opened is None:
             run, plan = self._gateway.run, self._gateway.plan
             where = cloud_of(run.cloud / "cloud.json")
-            self._opened = Checker(run.plant, where, thing=plan.thing, window_s=plan.window_s)
+            ble = run.ble if plan.ble else None
+            self._opened = Checker(
+                run.plant, where, ble_directory=ble, thing=plan.thing, window_s=plan.window_s
+            )
         return self._opened
 
     async def check(self, since_ms: int, until_ms: int) -> Account:
@@ -65,7 +70,6 @@ class Watch:
         self._checker.look()
         result = self._checker.result(since_ms, until_ms)
         telemetry, windows, cloud = result.telemetry, result.windows, result.cloud
-        series = sum(len(group.tags) for device in self._checker.plant.devices for group in device.groups)
         parts = (telemetry.examples, windows.examples, cloud.examples)
         return Account(
             served=telemetry.served,
@@ -73,10 +77,11 @@ class Watch:
             lost=telemetry.lost + telemetry.unmatched,
             doubled=telemetry.doubled,
             wrong=telemetry.wrong + cloud.unreadable + cloud.rejected + len(telemetry.unknown),
-            series=series,
+            series=self._checker.series,
             missing_series=telemetry.missing,
             windows=windows.arrived,
             windows_lost=windows.lost + windows.unjudged,
             windows_wrong=windows.wrong + windows.doubled,
+            buses=telemetry.buses,
             examples=[words for part in parts for found in part.values() for words in found],
         )
