@@ -1,8 +1,7 @@
-"""Reads characteristics in short sessions: few at a time, one connect at a time, each step with a limit."""
+"""Reads characteristics in short sessions: few at a time, one connect at a time, the cloud's before polls."""
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from headgate.ble.radio import Radio, Session
 from headgate.clock import Clock
 from headgate.errors import Reject, Retry
+from headgate.lane import Lane
 
 SLOTS = 3
 """Connections at a time; what common controllers bear beside a scan."""
@@ -36,8 +36,8 @@ class Gatt:
         self._radio = radio
         self._clock = clock
         self._rng = rng
-        self._slots = asyncio.Semaphore(SLOTS)
-        self._connecting = asyncio.Lock()
+        self._slots = Lane(SLOTS)
+        self._connecting = Lane(1)
 
     async def read(
         self,
@@ -46,15 +46,18 @@ class Gatt:
         timeout_s: float,
         each: Callable[[Reading], None],
         connected: Callable[[], None] = lambda: None,
+        *,
+        urgent: bool = False,
     ) -> None:
         """Connect, read, disconnect; `each` gets every characteristic's reading as it arrives.
 
-        `timeout_s` limits each step. `connected` is called when reading begins. Raises Retry when there was
-        no connection; then `each` was not called.
+        `timeout_s` limits each step. What is `urgent` goes before what is not, for a slot and for the one
+        connect at a time (see `headgate.lane`). `connected` is called when reading begins. Raises Retry when
+        there was no connection; then `each` was not called.
         """
         await self._radio.found(address, timeout_s)
-        async with self._slots:
-            session = await self._connect(address, timeout_s)
+        async with self._slots.turn(urgent=urgent):
+            session = await self._connect(address, timeout_s, urgent)
             try:
                 connected()
                 await self._read(session, uuids, timeout_s, each)
@@ -80,10 +83,10 @@ class Gatt:
                 self.failures += 1
             each(Reading(uuid, self._clock.boot_ms(), data, error))
 
-    async def _connect(self, address: str, timeout_s: float) -> Session:
+    async def _connect(self, address: str, timeout_s: float, urgent: bool) -> Session:
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with self._connecting:
+                async with self._connecting.turn(urgent=urgent):
                     return await self._radio.connect(address, timeout_s)
             except Retry:
                 self.failures += 1

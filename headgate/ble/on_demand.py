@@ -114,7 +114,11 @@ class OnDemand:
                 continue  # gone while others were read
             try:
                 await self._gatt.read(
-                    device.address, list(uuids), device.timeout_s, self._row_of(name, uuids, rows.append)
+                    device.address,
+                    list(uuids),
+                    device.timeout_s,
+                    self._row_of(name, uuids, rows.append),
+                    urgent=True,
                 )
             except Retry as error:
                 rows += [

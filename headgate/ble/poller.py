@@ -55,14 +55,14 @@ class Poller:
             self._task.cancel()
 
     async def fresh(self, tags: Sequence[str]) -> dict[str, Sample | str]:
-        """Read some tags now: by tag a sample, or in words why there is none. Raises Retry."""
+        """Read some tags before any poll: by tag a sample, or in words why there is none. Raises Retry."""
         wanted = {c.uuid: c for c in self.characteristics if c.quantity.tag in tags}
         found: dict[str, Sample | str] = {}
 
         def each(reading: Reading) -> None:
             found[wanted[reading.uuid].quantity.tag] = _sample(wanted[reading.uuid], reading)
 
-        await self._gatt.read(self.device.address, list(wanted), self.device.timeout_s, each)
+        await self._gatt.read(self.device.address, list(wanted), self.device.timeout_s, each, urgent=True)
         return found
 
     async def _poll(self, emit: Emit) -> None:

@@ -7,17 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headgate.clock import Clock
-from headgate.driver import Change, Emit, Refused, Reply, Request
-from headgate.errors import Reject, Retry
-from headgate.modbus.client import Client, ExceptionReply, PymodbusClient
-from headgate.modbus.codec import Decode, Field, make_decoder
-from headgate.modbus.config import BIT_TABLES, Device, Group, ModbusConfig, Tag, Transport, parse_mapping
-from headgate.modbus.line import Line, Notice, Poll, Read, Unit
-from headgate.modbus.planner import Span, plan_reads
+from headgate.driver import Change, Emit, Reply, Request
+from headgate.errors import Reject
+from headgate.modbus.client import Client, PymodbusClient
+from headgate.modbus.config import Device, Group, ModbusConfig, Transport, parse_mapping
+from headgate.modbus.line import Line, Notice
+from headgate.modbus.on_demand import OnDemand, plan_tags
 from headgate.modbus.schedule import spread_phase_ms
+from headgate.modbus.work import Poll, Read, Unit
 from headgate.model import Series
-
-MAX_CALL_SERIES = 500
 
 OpenClient = Callable[[Transport], Client]
 
@@ -44,6 +42,7 @@ class ModbusDriver:
         self._units: dict[str, Unit] = {}
         self._polls: dict[str, list[Poll]] = {}
         self._lines: dict[Transport, Line] = {}
+        self._on_demand = OnDemand(self._units, self._lines, clock)
         self._phases: dict[int, int] = {}
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -106,34 +105,15 @@ class ModbusDriver:
             line.stop()
 
     async def call(self, request: Request) -> Reply:
-        """See `Driver.call`: `read` of series (docs/requests.md); what could not be read has `error`."""
-        if request.op != "read":
-            raise Refused("unknown_op", f"the Modbus bridge does not do {request.op!r}; it does read")
-        names = request.args.get("series")
-        if set(request.args) != {"series"} or not isinstance(names, list):
-            raise Refused("bad_request", "read: this bridge reads series, by name; raw registers not yet")
-        if not 0 < len(names) <= MAX_CALL_SERIES:
-            raise Refused("bad_request", f"read: series must list 1 to {MAX_CALL_SERIES} names")
-        rows: dict[str, dict[str, Any]] = {}
-        faults: list[str] = []
-        for device, tags in self._asked(names).items():
-            try:
-                await self._read_now(self._units[device.name], tags, rows)
-            except (Retry, ExceptionReply) as error:
-                faults.append(f"{device.name}: {error}")
-                for tag in tags:
-                    name = f"{device.name}/{tag.name}"
-                    rows.setdefault(name, {"series": name, "unit": tag.unit, "error": faults[-1]})
-        result = {"values": [rows[name] for name in names]}
-        if all("error" in row for row in result["values"]):
-            return Reply(request.id, "failed", "offline", faults[0], result)
-        return Reply(request.id, "ok", "ok", result=result)
+        """See `Driver.call`: `read` of series and raw registers (docs/requests.md)."""
+        return await self._on_demand.call(request)
 
     def health(self) -> Sequence[tuple[str, float]]:
         """See `Driver.health`: counters over all lines, and per device whether it answers."""
         lines = self._lines.values()
         return [
             ("reads", sum(line.counters.reads for line in lines)),
+            ("errands", sum(line.counters.errands for line in lines)),
             ("failures", sum(line.counters.failures for line in lines)),
             ("connects", sum(line.counters.connects for line in lines)),
             ("skipped", sum(line.counters.skipped for line in lines)),
@@ -187,14 +167,8 @@ class ModbusDriver:
 
     def _reads(self, device: Device, group: Group) -> list[Read]:
         return [
-            Read(
-                tags[0].table,
-                address,
-                count,
-                tuple(self._series_index(device.series(tag)) for tag in tags),
-                decode,
-            )
-            for address, count, tags, decode in plan_tags(device, group.tags)
+            Read(ask, tuple(self._series_index(device.series(tag)) for tag in tags), decode)
+            for ask, tags, decode in plan_tags(device, group.tags)
         ]
 
     def _series_index(self, series: Series) -> int:
@@ -203,48 +177,3 @@ class ModbusDriver:
             index = self._index[series] = len(self._table)
             self._table.append(series)
         return index
-
-    def _asked(self, names: Sequence[object]) -> dict[Device, list[Tag]]:
-        known = {
-            f"{device.name}/{tag.name}": (device, tag)
-            for device in self._config.devices
-            for group in device.groups
-            for tag in group.tags
-        }
-        asked: dict[Device, list[Tag]] = {}
-        for name in names:
-            found = known.get(name) if isinstance(name, str) else None
-            if found is None:
-                raise Refused("unknown_series", f"read: there is no series {name!r}")
-            asked.setdefault(found[0], []).append(found[1])
-        return asked
-
-    async def _read_now(self, unit: Unit, tags: Sequence[Tag], rows: dict[str, dict[str, Any]]) -> None:
-        device = unit.device
-        line = self._lines[device.transport]
-        for address, count, members, decode in plan_tags(device, tags):
-            boot_ms, data = await line.read(unit, members[0].table, address, count, retries=device.retries)
-            values, quality = decode(data)
-            for i, (tag, value) in enumerate(zip(members, values, strict=True)):
-                name, code = f"{device.name}/{tag.name}", quality[i] if quality else 0
-                utc_ms = boot_ms + self._clock.utc_ms() - self._clock.boot_ms()
-                rows[name] = {"series": name, "value": value, "unit": tag.unit, "quality": code, "t": utc_ms}
-
-
-def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[int, int, list[Tag], Decode]]:
-    """The reads for some tags of a device: address, count, the tags in the decoder's order, the decoder."""
-    reads = []
-    for table in sorted({tag.table for tag in tags}):
-        here = [tag for tag in tags if tag.table == table]
-        bits = table in BIT_TABLES
-        blocks = plan_reads(
-            [Span(tag.address, tag.count) for tag in here],
-            max_count=device.max_bits if bits else device.max_registers,
-            # A register is sixteen bits: the budget is one of bytes on the line.
-            max_gap=device.max_gap * 16 if bits else device.max_gap,
-        )
-        for block in blocks:
-            members = [here[i] for i in block.members]
-            fields = [Field(tag.address - block.address, tag.type, tag.decimals) for tag in members]
-            reads.append((block.address, block.count, members, make_decoder(fields, block.count)))
-    return reads

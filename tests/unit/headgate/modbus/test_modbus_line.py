@@ -256,5 +256,6 @@ async def test_what_the_driver_does_not_do_is_refused() -> None:
 async def test_a_failed_read_from_outside_says_so() -> None:
     world = World(device("a", 1, retries=0))
     world.clients[1].refuses = True
-    reply = await world.driver.call(asked("read", series=["a/x"]))
-    assert (reply.status, reply.detail) == ("failed", "a: refused")
+    async with world.running():
+        reply = await world.driver.call(asked("read", series=["a/x"]))
+    assert (reply.status, reply.code, reply.detail) == ("failed", "offline", "a: refused")

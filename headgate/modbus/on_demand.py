@@ -1,0 +1,203 @@
+"""What the cloud asks of Modbus devices: series and raw registers, read afresh and before any poll."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.clock import Clock
+from headgate.driver import Refused, Reply, Request
+from headgate.errors import HeadgateError
+from headgate.modbus.codec import Decode, Field, make_decoder
+from headgate.modbus.config import BIT_TABLES, MAX_BITS, MAX_REGISTERS, TABLES, Device, Tag, Transport
+from headgate.modbus.line import Line
+from headgate.modbus.planner import Span, plan_reads
+from headgate.modbus.work import Answer, Ask, Errand, Unit
+
+MAX_ITEMS = 500
+"""Series and ranges of one request; a reply to more would not fit the local bus."""
+ADDRESSES = 65_536
+"""Of a table (Modbus Application Protocol V1.1b3, 4.4)."""
+
+Row = dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What one request wants of one unit: tags by name, ranges by their place among the request's."""
+
+    unit: Unit
+    tags: dict[str, Tag] = field(default_factory=dict)
+    ranges: dict[int, Ask] = field(default_factory=dict)
+
+
+class OnDemand:
+    """Carries out `read` (docs/requests.md); the mappings are the driver's own."""
+
+    def __init__(self, units: Mapping[str, Unit], lines: Mapping[Transport, Line], clock: Clock) -> None:
+        self._units = units
+        self._lines = lines
+        self._clock = clock
+
+    async def call(self, request: Request) -> Reply:
+        """See `Driver.call`. What could not be read has `error`; when nothing could, status is failed."""
+        if request.op != "read":
+            raise Refused("unknown_op", f"the Modbus bridge does not do {request.op!r}; it does read")
+        unknown = set(request.args) - {"series", "registers"}
+        if unknown:
+            raise Refused("bad_request", f"read takes series and registers here, not {sorted(unknown)}")
+        names, ranges = request.args.get("series", []), request.args.get("registers", [])
+        if not isinstance(names, list) or not isinstance(ranges, list):
+            raise Refused("bad_request", "read: series and registers must be lists")
+        if not 0 < len(names) + len(ranges) <= MAX_ITEMS:
+            raise Refused("bad_request", f"read: 1 to {MAX_ITEMS} series and ranges may be asked for")
+        asked: dict[str, _Asked] = {}
+        for name in names:
+            unit, tag = self._series(name)
+            asked.setdefault(unit.device.name, _Asked(unit)).tags[name] = tag
+        for place, row in enumerate(ranges):
+            unit, ask = self._range(row)
+            asked.setdefault(unit.device.name, _Asked(unit)).ranges[place] = ask
+        values, registers, errors = await self._read(list(asked.values()))
+        result: Row = {}
+        if names:
+            result["values"] = [values[name] for name in names]
+        if ranges:
+            result["registers"] = [registers[place] for place in range(len(ranges))]
+        if all("error" in row for rows in result.values() for row in rows):
+            name, error = errors[0]
+            return Reply(request.id, "failed", "offline", f"{name}: {error}", result)
+        return Reply(request.id, "ok", "ok", result=result)
+
+    def _series(self, name: object) -> tuple[Unit, Tag]:
+        device, _, wanted = name.partition("/") if isinstance(name, str) else ("", "", "")
+        unit = self._units.get(device)
+        if unit is not None:
+            for group in unit.device.groups:
+                for tag in group.tags:
+                    if tag.name == wanted:
+                        return unit, tag
+        raise Refused("unknown_series", f"read: there is no series {name!r}")
+
+    def _range(self, row: object) -> tuple[Unit, Ask]:
+        match row:
+            case {"device": str(name), "table": str(spelt), "address": int(address), "count": int(count)}:
+                pass
+            case _:
+                raise Refused("bad_request", f"read: {row!r} is not device, table, address and count")
+        unit = self._units.get(name)
+        if unit is None:
+            raise Refused("unknown_device", f"read: there is no Modbus device {name!r}")
+        table = next((table for table in TABLES if table == spelt), None)
+        if table is None:
+            raise Refused(
+                "bad_request", f"read: {name} has no table {spelt!r}; known are {', '.join(TABLES)}"
+            )
+        bits = table in BIT_TABLES
+        limit = unit.device.max_bits if bits else unit.device.max_registers
+        if isinstance(count, bool) or not 1 <= count <= limit:
+            most = MAX_BITS if bits else MAX_REGISTERS
+            whose = "as it is configured" if limit < most else "as Modbus has it"
+            raise Refused(
+                "bad_request",
+                f"read: {name}:{table}:{address}: count is {count}, 1 to {limit} are read at once, {whose}",
+            )
+        if isinstance(address, bool) or not 0 <= address <= ADDRESSES - count:
+            raise Refused(
+                "bad_request",
+                f"read: {name}:{table}:{address}: {count} from there go beyond address {ADDRESSES - 1}",
+            )
+        return unit, Ask(table, address, count)
+
+    async def _read(
+        self, asked: Sequence[_Asked]
+    ) -> tuple[dict[str, Row], dict[int, Row], list[tuple[str, HeadgateError]]]:
+        """Rows of series by name, rows of ranges by place, and what went wrong, by device."""
+        values: dict[str, Row] = {}
+        registers: dict[int, Row] = {}
+        errors: list[tuple[str, HeadgateError]] = []
+        for wanted, blocks, errand in await self._errands(asked):
+            device = wanted.unit.device
+            for (_, tags, decode), result in zip(blocks, errand.results, strict=False):
+                values.update(self._values(device, tags, decode, result))
+            for (place, ask), result in zip(
+                wanted.ranges.items(), errand.results[len(blocks) :], strict=True
+            ):
+                registers[place] = self._registers(device, ask, result)
+            errors += [
+                (device.name, result) for result in errand.results if isinstance(result, HeadgateError)
+            ]
+        return values, registers, errors
+
+    async def _errands(
+        self, asked: Sequence[_Asked]
+    ) -> list[tuple[_Asked, list[tuple[Ask, list[Tag], Decode]], Errand]]:
+        """Send one errand to each unit, all at once, and wait for them. Raises as `Line.send`."""
+        sent = []
+        loop = asyncio.get_running_loop()
+        try:
+            for wanted in asked:
+                blocks = plan_tags(wanted.unit.device, list(wanted.tags.values()))
+                asks = [*(ask for ask, _, _ in blocks), *wanted.ranges.values()]
+                errand = Errand(wanted.unit, asks, loop.create_future())
+                self._lines[wanted.unit.device.transport].send(errand)
+                sent.append((wanted, blocks, errand))
+            for _, _, errand in sent:
+                await errand.done
+        finally:
+            for _, _, errand in sent:
+                errand.done.cancel()  # nobody waits for what is left of it
+        return sent
+
+    def _values(
+        self, device: Device, tags: Sequence[Tag], decode: Decode, result: Answer | HeadgateError
+    ) -> dict[str, Row]:
+        rows = {f"{device.name}/{tag.name}": {"series": f"{device.name}/{tag.name}"} for tag in tags}
+        if isinstance(result, HeadgateError):
+            return {name: {**row, "error": str(result)} for name, row in rows.items()}
+        boot_ms, data = result
+        values, quality = decode(data)
+        found: dict[str, Row] = {}
+        for i, ((name, row), tag) in enumerate(zip(rows.items(), tags, strict=True)):
+            code = quality[i] if quality else 0
+            found[name] = {
+                **row,
+                "value": values[i],
+                "unit": tag.unit,
+                "quality": code,
+                "t": self._utc_ms(boot_ms),
+            }
+        return found
+
+    def _registers(self, device: Device, ask: Ask, result: Answer | HeadgateError) -> Row:
+        row: Row = {"device": device.name, "table": ask.table, "address": ask.address}
+        if isinstance(result, HeadgateError):
+            return {**row, "count": ask.count, "error": str(result)}
+        boot_ms, data = result
+        # The bits of a reply come in whole bytes: those after the last one asked for mean nothing.
+        return {**row, "values": [int(value) for value in data[: ask.count]], "t": self._utc_ms(boot_ms)}
+
+    def _utc_ms(self, boot_ms: int) -> int:
+        return boot_ms + self._clock.utc_ms() - self._clock.boot_ms()
+
+
+def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[Ask, list[Tag], Decode]]:
+    """The reads for some tags of a device: what to ask, the tags in the decoder's order, the decoder."""
+    reads = []
+    for table in sorted({tag.table for tag in tags}):
+        here = [tag for tag in tags if tag.table == table]
+        bits = table in BIT_TABLES
+        blocks = plan_reads(
+            [Span(tag.address, tag.count) for tag in here],
+            max_count=device.max_bits if bits else device.max_registers,
+            # A register is sixteen bits: the budget is one of bytes on the line.
+            max_gap=device.max_gap * 16 if bits else device.max_gap,
+        )
+        for block in blocks:
+            members = [here[i] for i in block.members]
+            fields = [Field(tag.address - block.address, tag.type, tag.decimals) for tag in members]
+            decode = make_decoder(fields, block.count)
+            reads.append((Ask(table, block.address, block.count), members, decode))
+    return reads

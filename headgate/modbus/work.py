@@ -1,0 +1,83 @@
+"""What a line works on: its units, their poll groups, and the cloud's errands to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from headgate.errors import HeadgateError
+from headgate.modbus.breaker import Breaker
+from headgate.modbus.codec import Decode
+from headgate.modbus.config import Device, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What one transaction reads."""
+
+    table: Table
+    address: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One request of a poll group: what to ask, whose series the answer feeds, and how it is decoded."""
+
+    ask: Ask
+    series: tuple[int, ...]
+    decode: Decode
+
+
+Answer = tuple[int, Sequence[int]]
+"""The reply's boottime in ms, and its registers or bits."""
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """A device as its line sees it. `fault` is what is wrong with it, empty while it answers."""
+
+    device: Device
+    breaker: Breaker = field(default_factory=Breaker)
+    fault: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Poll:
+    """A poll group as its line sees it; `refused` holds the exception code of each refused read."""
+
+    unit: Unit
+    name: str
+    interval_ms: int
+    reads: Sequence[Read]
+    refused: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Errand:
+    """What the cloud asks of one unit: `done` once `results` has an answer or an error for each ask.
+
+    An ask that is lost takes those after it along: the unit is silent.
+    """
+
+    unit: Unit
+    asks: Sequence[Ask]
+    done: asyncio.Future[None]
+    results: list[Answer | HeadgateError] = field(default_factory=list)
+    tries: int = 0
+
+    def answer(self, result: Answer | HeadgateError) -> None:
+        """The next ask's result."""
+        self.tries = 0
+        self.results.append(result)
+        self._settle()
+
+    def fail(self, error: HeadgateError) -> None:
+        """Give up what is left of it."""
+        self.results += [error] * (len(self.asks) - len(self.results))
+        self._settle()
+
+    def _settle(self) -> None:
+        if len(self.results) >= len(self.asks) and not self.done.done():
+            self.done.set_result(None)
