@@ -186,7 +186,7 @@ class VirtualGateway:
         return {**document, "files": self.files_section()} if self.plan.files else document
 
     def files_section(self) -> dict[str, Any]:
-        """The folder of files of this run; they are stable quickly, and small parts make a kill cost little."""
+        """This run's folder of files; they are stable soon, and with small parts a kill costs little."""
         sources = [{"name": FILE_SOURCE, "path": str(self.run.files)}]
         return {"stable_s": 0.5, "scan_s": 1, "part_size_bytes": 5 * 1024**2, "sources": sources}
 
