@@ -64,7 +64,13 @@ async def main(folder: Path, name: str, port: int, state: Path) -> None:
         ):
             group.create_task(run(bus, clock, stop, thing=THING))
             args = {"source": "bench", "path": name}
-            request = {"v": 1, "id": "r", "op": "fetch", "args": args, "deadline_ms": clock.utc_ms() + 600_000}
+            request = {
+                "v": 1,
+                "id": "r",
+                "op": "fetch",
+                "args": args,
+                "deadline_ms": clock.utc_ms() + 600_000,
+            }
             while True:
                 cost = Cost()
                 try:

@@ -14,9 +14,8 @@ CHUNK_BYTES = 1024**2
 
 def main(path: Path, port: int, part_bytes: int) -> None:
     """Send the file."""
-    connection = http.client.HTTPConnection("127.0.0.1", port)
-    connection.connect()
     cost = Cost()
+    connection = http.client.HTTPConnection("127.0.0.1", port)
     buffer = memoryview(bytearray(CHUNK_BYTES))
     with path.open("rb", buffering=0) as file:
         size_bytes = left = path.stat().st_size

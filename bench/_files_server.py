@@ -1,4 +1,4 @@
-"""Stands for S3 in the benchmark of files: takes parts and throws them away, lists URLs for any number of parts.
+"""Stands for S3 in the benchmark of files: takes parts and throws them away, and lists their URLs.
 
 It hashes nothing, so that it is not what is waited for; its CPU time is nobody's.
 """

@@ -111,7 +111,7 @@ class Courier:
         )
 
     async def call(self, request: Request) -> Reply:
-        """Answer `list`, `fetch` or `status` at once: uploads go on by themselves. Raises Refused or Retry."""
+        """Answer `list`, `fetch` or `status` at once: uploads go on alone. Raises Refused or Retry."""
         match request.op, dict(request.args):
             case "list", {"what": "files", **rest} if rest.keys() <= {"after"}:
                 return self._listed(request, rest.get("after", ""))

@@ -75,6 +75,7 @@ class Wire:
         self._connection: http.client.HTTPConnection | None = None
         self._to: tuple[bool, str, int] | None = None
         self._tls: ssl.SSLContext | None = None
+        self._buffer: memoryview | None = None
 
     def close(self) -> None:
         """Close the connection that is kept."""
@@ -101,8 +102,9 @@ class Wire:
             connection.putheader(CHECKSUM, sha256)
             connection.endheaders()
             file.seek(offset)
-            buffer = memoryview(bytearray(max(1, min(CHUNK_BYTES, size_bytes))))
-            for piece in read_exactly(file, size_bytes, buffer):
+            if self._buffer is None:
+                self._buffer = memoryview(bytearray(CHUNK_BYTES))
+            for piece in read_exactly(file, size_bytes, self._buffer):
                 cancel.check()
                 connection.send(piece)
                 sent_bytes += len(piece)

@@ -41,10 +41,10 @@ QUICK = CourierTuning(
 )
 
 
-def site(sources: Mapping[str, Path], **more: object) -> bytes:
+def site(sources: Mapping[str, Path], *, delete: bool = False) -> bytes:
     """A site document whose files are stable soon."""
-    listed = [{"name": name, "path": str(path)} for name, path in sources.items()]
-    files = {"stable_s": 0.1, "scan_s": 0.2, "part_size_bytes": PART_BYTES, "sources": listed, **more}
+    listed = [{"name": name, "path": str(path), "delete": delete} for name, path in sources.items()]
+    files = {"stable_s": 0.1, "scan_s": 0.2, "part_size_bytes": PART_BYTES, "sources": listed}
     return json.dumps({"schema": 1, "files": files}).encode()
 
 
@@ -68,7 +68,7 @@ def composite_of(data: bytes, part_bytes: int = PART_BYTES) -> str:
 
 @dataclass
 class Gateway:
-    """A courier on a bus whose cloud side is the simulated cloud's broker. `down` may change what comes down."""
+    """A courier whose bus ends in the simulated cloud's broker. `down` may change what comes down."""
 
     facts: Mapping[str, Any]
     thing: str
@@ -165,6 +165,10 @@ class Gateway:
             while not true():
                 self.changed.clear()
                 await self.changed.wait()
+
+    def kinds(self, kind: str) -> list[dict[str, Any]]:
+        """What was heard of one kind."""
+        return [message for message in self.heard if message["kind"] == kind]
 
     def _take_up(self, topic: str, payload: bytes) -> None:
         self.said.append(json.loads(payload))

@@ -1,4 +1,4 @@
-"""The courier is killed with -9 at random moments of an upload: a new process goes on from its folder alone."""
+"""The courier is killed with -9 at random moments: a new process goes on from its folder alone."""
 
 from __future__ import annotations
 
