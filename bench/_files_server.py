@@ -17,18 +17,19 @@ class Handler(BaseHTTPRequestHandler):
     """`PUT` anything; `GET /list/{parts}`."""
 
     protocol_version = "HTTP/1.1"
+    server: ThreadingHTTPServer
     disable_nagle_algorithm = True
 
     def do_PUT(self) -> None:
         left = int(self.headers["Content-Length"])
         buffer = memoryview(bytearray(BUFFER_BYTES))
-        while left and (got := self.rfile.readinto1(buffer[: min(left, BUFFER_BYTES)])):  # type: ignore[attr-defined]
+        while left and (got := self.rfile.readinto1(buffer[: min(left, BUFFER_BYTES)])):
             left -= got
         self._answer(b"")
 
     def do_GET(self) -> None:
         parts = int(self.path.rpartition("/")[2])
-        base = f"http://127.0.0.1:{self.server.server_address[1]}/part?{SIGNED}&partNumber="
+        base = f"http://127.0.0.1:{self.server.server_port}/part?{SIGNED}&partNumber="
         urls = {str(number): f"{base}{number}" for number in range(1, parts + 1)}
         self._answer(json.dumps({"upload_id": "u-1", "done": [], "urls": urls}).encode())
 

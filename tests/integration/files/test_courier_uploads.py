@@ -280,7 +280,7 @@ async def test_a_long_list_comes_in_pages_that_fit_the_local_bus(cloud: Cloud, t
         after = ""
         pages = 0
         while True:
-            result = (await gw.ask("list", what="files", **({"after": after} if after else {})))["result"]
+            result = (await gw.ask("list", what="files", after=after))["result"]
             found += [row["path"] for row in result["files"]]
             pages += 1
             if "next" not in result:

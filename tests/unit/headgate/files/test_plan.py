@@ -98,7 +98,12 @@ def test_what_is_no_message_is_rejected(payload: bytes) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"", b"{}", b'{"upload_id":"u","done":[0],"urls":{}}', b'{"upload_id":"u","done":[true],"urls":{}}'),
+        *(
+            b"",
+            b"{}",
+            b'{"upload_id":"u","done":[0],"urls":{}}',
+            b'{"upload_id":"u","done":[true],"urls":{}}',
+        ),
         *(b'{"upload_id":"u","done":[],"urls":{"x":"u"}}', b'{"upload_id":"u","done":[],"urls":{"1":5}}'),
         *(b'{"upload_id":"u","done":[],"urls":[]}', b'{"done":[],"urls":{}}'),
         '{"upload_id":"u","done":[],"urls":{"²":"u"}}'.encode(),
