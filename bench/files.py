@@ -1,4 +1,4 @@
-"""Sending a file: throughput, CPU against plain http.client with one hashing pass, and memory."""
+"""Sending a file: throughput, CPU against plain http.client, memory; and the latency of a direct read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench import reading
 from bench.form import Figure, Scenario, at_most, run
 from headgate.files.config import DEFAULT_PART_BYTES
 
@@ -31,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
         [
             Scenario("64MiB", lambda: _upload(64 * MIB, times=7), GOALS),
             Scenario("1GiB", lambda: _upload(1024 * MIB, times=3), GOALS),
+            reading.scenario(),
         ],
     )
 

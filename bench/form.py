@@ -3,7 +3,8 @@
     def main(argv: Sequence[str]) -> int:
         return run("gateway", argv, [Scenario("idle", idle, {"pss_split_mb": at_most(120)})])
 
-A scenario is measured by a function that returns its figures by name; a name ends in its unit. Loads and
+A scenario is measured by a function that returns its figures by name; a name ends in its unit, or in
+`.p50` and the like of a distribution, which JSON gives as an object `{"latency_ms": {"p50": ...}}`. Loads and
 servers run in processes of their own; whatever these print must not reach this process's standard output.
 """
 
@@ -91,8 +92,21 @@ def run(bench: str, argv: Sequence[str], scenarios: Sequence[Scenario]) -> int:
 
 def as_json(bench: str, about: Mapping[str, Figure], figures: Mapping[str, Mapping[str, Figure]]) -> str:
     """The result as one line of JSON."""
-    scenarios = [{"name": name, **values} for name, values in figures.items()]
+    scenarios = [{"name": name, **_nested(values)} for name, values in figures.items()]
     return json.dumps({"bench": bench, "machine": dict(about), "scenarios": scenarios}, allow_nan=False)
+
+
+def _nested(values: Mapping[str, Figure]) -> dict[str, Figure | dict[str, Figure]]:
+    found: dict[str, Figure | dict[str, Figure]] = {}
+    for name, value in values.items():
+        whole, dot, part = name.partition(".")
+        if dot:
+            inside = found.setdefault(whole, {})
+            assert isinstance(inside, dict), f"{whole} is a figure and a distribution"
+            inside[part] = value
+        else:
+            found[name] = value
+    return found
 
 
 def print_table(

@@ -17,11 +17,17 @@ STEPS = [
     "start",
     "telemetry",
     "windows",
+    "job_read",
+    "direct_read",
     "broker_reset",
+    "history",
+    "file_fetched",
+    "refused",
     "broker_silence",
     "hub_killed",
     "nucleus_restarted",
 ]
+COMPONENTS = {"headgate.Hub", "headgate.ModbusBridge", "headgate.BleBridge", "headgate.FileCourier"}
 
 
 @pytest.mark.timeout(400)
@@ -44,6 +50,10 @@ def test_the_story_holds(profile: str) -> None:
     assert report["profile"] == profile
     assert report["samples"]["served"] == report["samples"]["arrived"] > 50_000
     assert report["samples"]["lost"] == report["samples"]["doubled"] == 0
-    assert set(report["pss_mb"]) == {"headgate.Hub", "headgate.ModbusBridge"}
+    for bus, least in (("modbus", 50_000), ("ble", 500)):
+        part = report["samples"][bus]
+        assert part["served"] == part["arrived"] > least
+        assert part["lost"] == part["doubled"] == 0
+    assert set(report["pss_mb"]) == COMPONENTS
     assert told.returncode == 0
     assert marked_pids(run_id) == []

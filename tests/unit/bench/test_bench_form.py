@@ -34,6 +34,14 @@ def test_json_is_one_object_and_nothing_else(capsys: pytest.CaptureFixture[str])
     ]
 
 
+def test_the_parts_of_a_distribution_are_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    figures: dict[str, Figure] = {"latency_ms.p50": 3.5, "reads": 2, "latency_ms.p99": 8.0}
+    scenario = Scenario("read", lambda: figures, {"latency_ms.p99": at_most(300)})
+    assert run("files", ["--json"], [scenario]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["scenarios"]
+    assert found == {"name": "read", "latency_ms": {"p50": 3.5, "p99": 8.0}, "reads": 2}
+
+
 def test_the_table_shows_each_figure_with_its_goal() -> None:
     out = io.StringIO()
     figures: dict[str, Mapping[str, Figure]] = {"idle": measured(), "1k": {"rate_per_s": 10.5}}

@@ -22,7 +22,7 @@ from headgate.model import Frame
 SLOW_MS = 100
 POLLED, ASKED = 7, 500
 """Addresses: what polls read and what the cloud asks for."""
-LINES = {
+LINES: dict[str, dict[str, Any]] = {
     "tcp": {"kind": "tcp", "host": "h", "port": 1},
     "rtu": {"kind": "rtu", "path": "/dev/ttyS0"},
 }
@@ -277,7 +277,7 @@ async def test_a_unit_that_is_left_alone_costs_the_line_nothing() -> None:
         (asked(table="coil", count=2001), "bad_request", "1 to 2000"),
         (asked(address=-1), "bad_request", "beyond address 65535"),
         (asked(address=65_535, count=2), "bad_request", "beyond address 65535"),
-        (asked(count=True), "bad_request", "count is True"),  # type: ignore[arg-type]  # as JSON may
+        (asked(count=True), "bad_request", "count is True"),
         ({"device": "d1"}, "bad_request", "is not device, table, address and count"),
         ("d1:holding:0", "bad_request", "is not device, table, address and count"),
     ],

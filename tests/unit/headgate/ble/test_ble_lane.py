@@ -1,0 +1,149 @@
+"""What the cloud asks of BLE: before every poll that waits for the adapter, and yet polls go on; counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Container
+from contextlib import asynccontextmanager
+
+from headgate.ble.driver import BleDriver
+from headgate.ble.gatt import SLOTS
+from headgate.ble.radio import Heard, Session
+from headgate.clock import ManualClock
+from headgate.driver import Reply, Request
+from headgate.lane import URGENT_IN_A_ROW
+from headgate.model import Frame
+
+POLLED = 40
+CONNECT_MS, READ_MS = 50, 100
+
+
+class SlowSession:
+    def __init__(self, clock: ManualClock, address: str, radio: SlowRadio) -> None:
+        self._clock, self._address, self._radio = clock, address, radio
+
+    async def read(self, uuid: str, timeout_s: float) -> bytes:
+        await self._clock.sleep_until(self._clock.boot_ms() + READ_MS)
+        return b"\x10\x00"
+
+    async def close(self) -> None:
+        self._radio.open.remove(self._address)
+
+
+class SlowRadio:
+    """Everything is in reach; `connects` are the addresses in the order in which connecting began."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.heard_ms: int | None = 0
+        self.connects: list[str] = []
+        self.open: list[str] = []
+        self.connecting = 0
+        self._clock = clock
+
+    async def start(self, adapter: str, wanted: Container[str], heard: Heard) -> None:
+        self.heard_ms = 1 << 40
+
+    async def stop(self) -> None:
+        return None
+
+    async def found(self, address: str, timeout_s: float) -> None:
+        return None
+
+    async def connect(self, address: str, timeout_s: float) -> Session:
+        assert not self.connecting, "two connects at once"
+        self.connecting += 1
+        self.connects.append(address)
+        self.open.append(address)
+        assert len(self.open) <= SLOTS
+        await self._clock.sleep_until(self._clock.boot_ms() + CONNECT_MS)
+        self.connecting -= 1
+        return SlowSession(self._clock, address, self)
+
+
+def address(number: int) -> str:
+    return f"AA:BB:CC:DD:EE:{number:02X}"
+
+
+class World:
+    """Devices 1 to POLLED are polled all the time; device 0 is polled once at the start."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.radio = SlowRadio(self.clock)
+        self.frames: list[Frame] = []
+        self.driver = BleDriver(self.clock, radio=self.radio)
+        devices = [
+            {
+                "name": f"d{n}",
+                "address": address(n),
+                "profile": "ess",
+                "tags": ["temperature"],
+                "interval_s": 1.0 if n else 86_400.0,
+            }
+            for n in range(POLLED + 1)
+        ]
+        self.driver.apply(self.driver.plan({"devices": devices}))
+
+    async def read_characteristic(self) -> Reply:
+        args = {"characteristics": [{"device": "d0", "characteristic": "2a6e"}]}
+        return await self.driver.call(Request("r", 1, "read", args, 0, "direct"))
+
+    async def read_series(self) -> Reply:
+        return await self.driver.call(Request("r", 1, "read", {"series": ["d0/temperature"]}, 0, "direct"))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
+        async with asyncio.TaskGroup() as group:
+            run = group.create_task(self.driver.run(self.frames.append))
+            yield group
+            self.driver.stop()
+            await self.clock.advance(5_000)
+            assert run.done()
+
+    async def connects(self, number: int) -> None:
+        """Let some more connects begin."""
+        target = len(self.radio.connects) + number
+        while len(self.radio.connects) < target:
+            await self.clock.advance(10)
+
+
+async def test_a_read_is_the_next_connection_though_forty_polls_wait() -> None:
+    world = World()
+    async with world.running() as group:
+        await world.connects(100)  # the adapter is always behind: 40 devices a second are too many for it
+        before = len(world.radio.connects)
+        reads = [
+            group.create_task(world.read_characteristic()),
+            group.create_task(world.read_series()),
+        ]
+        await world.connects(3)
+        # One may have held a slot and waited for its connect; from then on the slots go to the reads.
+        told = [each == address(0) for each in world.radio.connects[before : before + 3]]
+        assert told in ([True, True, False], [False, True, True])
+        await world.connects(3)
+        for read in reads:
+            assert read.result().status == "ok"
+        characteristic = reads[0].result().result
+        assert characteristic is not None
+        assert characteristic["characteristics"][0]["hex"] == "1000"
+
+
+async def test_polls_go_on_under_a_flood_of_reads() -> None:
+    world = World()
+    async with world.running() as group:
+        await world.connects(100)
+        before = len(world.radio.connects)
+
+        async def flood() -> None:
+            for _ in range(12):
+                await world.read_characteristic()
+
+        floods = [group.create_task(flood()) for _ in range(10)]
+        await world.connects(110)
+        told = "".join("a" if each == address(0) else "p" for each in world.radio.connects[before:])
+        assert not all(each.done() for each in floods)
+        # The connect and the slots each keep the bound; between the two, their turns may fall together.
+        assert max(map(len, told.split("p"))) <= 2 * URGENT_IN_A_ROW
+        assert told.count("p") >= len(told) // (URGENT_IN_A_ROW + 1) - 1
+        await world.connects(60)
+        assert all(each.done() for each in floods)
