@@ -79,6 +79,8 @@ class Folder:
             return scan
         try:
             self._scan(root, "", 0, scan)
+        except OSError as error:  # such as a network folder that went away
+            scan.fault = f"{self.source.path}: {error.strerror}"
         finally:
             os.close(root)
         return scan
@@ -215,6 +217,19 @@ class Folder:
 def fingerprint(found: os.stat_result) -> Fingerprint:
     """What of a file's attributes is compared."""
     return Fingerprint(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def inodes_below(path: str | os.PathLike[str], depth: int) -> Iterator[Inode]:
+    """A directory and those in it, `depth` levels down; what cannot be read is left out."""
+    own = inode_of(path)
+    if own is None:
+        return
+    yield own
+    if depth > 0:
+        with contextlib.suppress(OSError), os.scandir(path) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from inodes_below(entry.path, depth - 1)
 
 
 def inode_of(path: str | os.PathLike[str]) -> Inode | None:

@@ -17,7 +17,7 @@ from headgate.files.announced import Announced
 from headgate.files.backoff import Backoff
 from headgate.files.catalogue import Catalogue, Offer
 from headgate.files.config import REPLIES, FilesConfig, Source
-from headgate.files.folder import Folder, Scan, inode_of
+from headgate.files.folder import Folder, Scan, inodes_below
 from headgate.files.threads import in_thread
 from headgate.limited_log import LimitedLog
 from headgate.sleeper import Sleeper
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_MS = 200
 """A question for a file that is not known has the folders looked at, so long after the last look at least."""
 FOR_EVER_MS = 3_600_000
+STATE_DEPTH = 2
+"""Directories of the state root that no source may be or hold: `spool/courier` is the deepest."""
 
 Report = Callable[[Mapping[str, Any]], Awaitable[None]]
 """Gets a report to the hub's outbox, durably. Raises Retry (away) or Reject (never)."""
@@ -68,8 +70,7 @@ class Offers:
     def configure(self, config: FilesConfig) -> None:
         """Go over to a configuration."""
         self.config = replace(config, sources=(self._builtin, *config.sources))
-        own = inode_of(self._state)
-        closed = frozenset() if own is None else frozenset((own,))
+        closed = frozenset(inodes_below(self._state, STATE_DEPTH))
         self.folders = {
             source.name: Folder(source, frozenset() if source is self._builtin else closed)
             for source in self.config.sources
@@ -107,22 +108,29 @@ class Offers:
     async def announce_regularly(self) -> None:
         """Announce what is not announced yet, one at a time, until cancelled."""
         while True:
-            offer = next(filter(self._is_unannounced, self.catalogue.offers.values()), None)
-            if offer is None:
+            waiting = [offer for offer in self.catalogue.offers.values() if self._is_unannounced(offer)]
+            for offer in waiting:
+                if not await self._announce(offer):
+                    await self._clock.sleep_until(self._clock.boot_ms() + self._backoff.next_ms())
+                    break
+            if not waiting:
                 await self._announcer.until(self._clock.boot_ms() + FOR_EVER_MS)
-                continue
-            try:
-                await self._report(announcement(offer))
-            except Retry as error:
-                self._notices.warning("announce", "announcement of %s: %s; trying again", offer.key, error)
-                await self._clock.sleep_until(self._clock.boot_ms() + self._backoff.next_ms())
-            except Reject as error:
-                log.error("the announcement of %s was refused: %s", offer.key, error)
-                self._refused.add(offer.file_id)
-            else:
-                self._backoff.reset()
-                self._again.discard(offer.file_id)
-                await in_thread(partial(self._note, offer.file_id), "courier announced")
+
+    async def _announce(self, offer: Offer) -> bool:
+        """Whether the hub was there to take it, or to refuse it."""
+        try:
+            await self._report(announcement(offer))
+        except Retry as error:
+            self._notices.warning("announce", "announcement of %s: %s; trying again", offer.key, error)
+            return False
+        except Reject as error:
+            log.error("the announcement of %s was refused: %s", offer.key, error)
+            self._refused.add(offer.file_id)
+        else:
+            self._backoff.reset()
+            self._again.discard(offer.file_id)
+            await in_thread(partial(self._note, offer.file_id), "courier announced")
+        return True
 
     def announce_again(self, file_id: str) -> None:
         """The cloud does not know a file that was announced."""

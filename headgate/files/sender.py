@@ -30,6 +30,10 @@ class Changed(Exception):
     """The file is not what was asked for any more; the text says how."""
 
 
+class Unreadable(Exception):
+    """The file is there, and its disk does not give it; the text says why."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What the courier has done since start."""
@@ -78,6 +82,8 @@ class Sender:
             end = await self._work()
         except Changed as error:
             end = End("changed", "changed", str(error))
+        except Unreadable as error:
+            end = End("failed", "upload_failed", str(error))
         finally:
             self._wire.close()
         await in_thread(lambda _: self.record.ended(end), "courier record")
@@ -168,7 +174,7 @@ class Sender:
         return outcome
 
     async def _hash(self) -> Plan:
-        """One pass over the file. Raises Changed."""
+        """One pass over the file. Raises Changed or Unreadable."""
         plan = await in_thread(self._hashed, "courier hash")
         self._means.tally.hashed_bytes += plan.size_bytes
         return plan
@@ -184,6 +190,8 @@ class Sender:
                 raise Changed("the file changed while it was read")
         except Reject as error:
             raise Changed(str(error)) from error
+        except OSError as error:
+            raise Unreadable(f"the file cannot be read: {error.strerror}") from error
         known = self.record.plan
         if known is None or known.checksums != plan.checksums:
             self.record.planned(plan)

@@ -256,6 +256,36 @@ async def test_what_leads_out_of_a_folder_is_refused(cloud: Cloud, tmp_path: Pat
     assert path.exists()
 
 
+async def test_the_gateway_s_own_state_is_no_source(cloud: Cloud, tmp_path: Path) -> None:
+    """Site documents hold keys: neither a source in the state root nor one around it gives them away."""
+    state = tmp_path / "state"
+    accept(state, site({"inside": state / "config", "around": tmp_path}))
+    (tmp_path / "a.txt").write_text("a")
+    async with gateway(cloud, tmp_path).running() as gw:
+        await gw.until(lambda: bool(gw.reports))
+        for source, path in (("inside", "current"), ("around", "state/config/current")):
+            answer = await gw.ask("fetch", source=source, path=path)
+            assert answer["code"] == "outside_roots"
+        files = (await gw.ask("list", what="files"))["result"]["files"]
+        assert [(row["source"], row["path"]) for row in files] == [("around", "a.txt")]
+
+
+async def test_a_large_reply_is_offered_and_left_to_the_hub_to_announce(cloud: Cloud, tmp_path: Path) -> None:
+    accept(tmp_path / "state", site({}))
+    replies = tmp_path / "state" / "spool" / "replies"
+    (replies / "r-1.json").write_text("{}")
+    (replies / ".r-2.json.5.tmp").write_text("{")
+    async with gateway(cloud, tmp_path).running() as gw:
+        (row,) = (await gw.ask("list", what="files"))["result"]["files"]
+        assert (row["source"], row["path"], row["state"]) == ("replies", "r-1.json", "announced")
+        fetched = await gw.ask("fetch", file_id=row["file_id"])
+        assert fetched["code"] == "started"
+        # The hub did not announce it here: the cloud does not know it, and the courier tells in the end.
+        assert gw.reports == []
+        await gw.until(lambda: bool(gw.kinds("refused")))
+        assert {message["code"] for message in gw.kinds("refused")} == {"unknown"}
+
+
 async def test_a_confirmed_file_goes_where_that_is_configured(cloud: Cloud, tmp_path: Path) -> None:
     path, data = a_folder(tmp_path, 100)
     accept(tmp_path / "state", site({"logs": tmp_path / "logs"}, delete=True))
