@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -83,7 +83,15 @@ def _load(text: str) -> object:
 
 
 class _Loader(yaml.CSafeLoader):
-    """CSafeLoader that refuses a mapping with the same key twice instead of taking the last."""
+    """CSafeLoader that refuses a mapping with the same key twice instead of taking the last.
+
+    Of words only true and false are booleans, as in YAML 1.2 and JSON: `on`, `off`, `yes`, `no` are texts.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool" or first in "tTfF"]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()

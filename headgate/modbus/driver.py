@@ -245,6 +245,6 @@ def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[int, int, list[
         )
         for block in blocks:
             members = [here[i] for i in block.members]
-            fields = [Field(tag.address - block.address, tag.type, tag.decimals) for tag in members]
+            fields = [Field(tag.address - block.address, tag.form) for tag in members]
             reads.append((block.address, block.count, members, make_decoder(fields, block.count)))
     return reads
