@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -88,11 +88,6 @@ class _Loader(yaml.CSafeLoader):
     Of words only true and false are booleans, as in YAML 1.2 and JSON: `on`, `off`, `yes`, `no` are texts.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
-        first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool" or first in "tTfF"]
-        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-    }
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
@@ -106,6 +101,12 @@ class _Loader(yaml.CSafeLoader):
                     )
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Orders(NamedTuple):
     word_order: ByteOrder = "big"
 
 
-_LETTERS: Mapping[str, Orders] = {
+LETTERS: Mapping[str, Orders] = {
     "ab": Orders("big", "big"),
     "ba": Orders("little", "big"),
     "abcd": Orders("big", "big"),
@@ -86,11 +86,11 @@ def read_orders(section: Section, default: Orders, kind: RegisterType | None = N
         section.fault("order", "says what byte_order and word_order say", "give either it or them")
     letters = str(section.value("order")).lower()
     sizes = {4} if kind is None else {4, kind.registers * 2}
-    known = [name for name in _LETTERS if len(name) in sizes]
+    known = [name for name in LETTERS if len(name) in sizes]
     if letters not in known:
         section.fault("order", f"unknown {section.value('order')!r}", "known are " + ", ".join(known))
         return default
-    return _LETTERS[letters]
+    return LETTERS[letters]
 
 
 def read_form(section: Section, type_name: str, default: Orders) -> Form:

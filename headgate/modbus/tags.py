@@ -24,7 +24,7 @@ _NOTATION: dict[str, Table] = {"0": "coil", "1": "discrete", "3": "input", "4": 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One value of a device; `address` is that on the wire, from 0."""
+    """One value of a device. `address` is that on the wire: from 0."""
 
     name: str
     table: Table
@@ -49,18 +49,13 @@ def read_tag(section: Section, orders: Orders, base: int | None) -> Tag:
     Without a base, addresses are from 0, as on the wire, and registers from 40001, as in manuals.
     """
     name = read_name(section)
-    number = _notation(section) if section.has("register") else ""
-    table = _NOTATION[number[0]] if number else section.choice("table", TABLES)
+    digits = _digits(section) if section.has("register") else None
+    table = section.choice("table", TABLES) if digits is None else _numbered_table(section, digits)
     form = read_form(section, _type(section, table), orders)
-    tag = Tag(
-        name=name,
-        table=table,
-        address=_numbered(section, number, form, base) if number else _address(section, form, base),
-        form=form,
-        unit=section.text("unit", "", pattern=r".{0,16}", hint="at most 16 characters"),
-    )
+    address = _address(section, form, base) if digits is None else _number(section, digits, form, base)
+    unit = section.text("unit", "", pattern=r".{0,16}", hint="at most 16 characters")
     section.close()
-    return tag
+    return Tag(name, table, address, form, unit)
 
 
 def _type(section: Section, table: Table) -> str:
@@ -79,35 +74,40 @@ def _address(section: Section, form: Form, base: int | None) -> int:
     return address - first
 
 
-def _notation(section: Section) -> str:
-    """The digits of `register`; empty where they are none, or contradict `table` or `address`."""
+def _digits(section: Section) -> str:
+    """The digits of `register`; empty where they are none."""
     value = section.value("register")
     digits = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-    if not re.fullmatch(r"[0134]\d{4,5}", digits):
-        hint = '5 or 6 digits: 40001 holding, 30001 input, 10001 discrete, "00001" (in quotes) coil'
-        section.fault("register", f"{value!r} is no register's number", hint)
-        digits = ""
-    table = _NOTATION[digits[0]] if digits else section.value("table")
+    if re.fullmatch(r"[0134]\d{4,5}", digits, re.ASCII):
+        return digits
+    hint = '5 or 6 digits: 40001 holding, 30001 input, 10001 discrete, "00001" (in quotes) coil'
+    section.fault("register", f"{value!r} is no register's number", hint)
+    return ""
+
+
+def _numbered_table(section: Section, digits: str) -> Table:
+    """The table of a register's number; of a wrong one, a table in which the type can lie."""
+    if not digits:
+        return "holding" if section.has("type") and section.value("type") != BOOL else "coil"
+    table = _NOTATION[digits[0]]
     if section.has("table") and section.value("table") != table:
         section.fault(
-            "table", f"{section.value('table')!r} is not that of register {digits}", f"it is in {table}"
+            "table", f"{section.value('table')!r} is not that of register {digits}", f"it is {table}"
         )
+    return table
+
+
+def _number(section: Section, digits: str, form: Form, base: int | None) -> int:
+    """The address on the wire of a register's number."""
     if section.has("address"):
         section.fault("address", "says what register says", "give one of them")
-    return digits
-
-
-def _numbered(section: Section, digits: str, form: Form, base: int | None) -> int:
-    """The address on the wire of a register's number."""
-    first = 1 if base is None else base
-    last = min(first + ADDRESSES - max(1, form.count), 10 ** (len(digits) - 1) - 1)
-    number = int(digits[1:])
-    if not first <= number <= last:
-        width = len(digits) - 1
-        section.fault(
-            "register",
-            f"{digits} is out of range",
-            f"{digits[0]}{first:0{width}} to {digits[0]}{last:0{width}}",
-        )
+    if not digits:
         return 0
-    return number - first
+    first = 1 if base is None else base
+    width = len(digits) - 1
+    last = min(first + ADDRESSES - max(1, form.count), 10**width - 1)
+    if not first <= int(digits[1:]) <= last:
+        allowed = f"{digits[0]}{first:0{width}} to {digits[0]}{last:0{width}}"
+        section.fault("register", f"{digits} is out of range", allowed)
+        return 0
+    return int(digits[1:]) - first
