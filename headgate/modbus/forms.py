@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -50,6 +51,7 @@ _GOES_WITH: Mapping[str, tuple[Family, ...]] = {
     "not_available": ("bit", *_NUMBERS),
 }
 """The keys that only some types have."""
+_ORDER_KEYS = ("order", "byte_order", "word_order")
 
 
 class Orders(NamedTuple):
@@ -95,6 +97,16 @@ def read_orders(section: Section, default: Orders, kind: RegisterType | None = N
 
 def read_form(section: Section, type_name: str, default: Orders) -> Form:
     """The form of a tag of this type; `default`: its device's orders."""
+    return _shared(_read_form(section, type_name, default))
+
+
+@lru_cache(4096)
+def _shared(form: Form) -> Form:
+    """The same object for equal forms: tens of thousands of tags have a handful."""
+    return form
+
+
+def _read_form(section: Section, type_name: str, default: Orders) -> Form:
     kind = TYPES.get(type_name)
     given = _fitting_keys(section, type_name, kind)
     if kind is None:
@@ -106,7 +118,7 @@ def read_form(section: Section, type_name: str, default: Orders) -> Form:
             length=section.integer("length", low=1, high=MAX_LENGTH),
             encoding=section.choice("encoding", ENCODINGS, "ascii"),
         )
-    orders = read_orders(section, default, kind)
+    orders = default if given.isdisjoint(_ORDER_KEYS) else read_orders(section, default, kind)
     mask = _mask(section, kind) if "mask" in given else None
     scaling = _scaling(section, given)
     if scaling is not None and "values" in given:
@@ -128,9 +140,8 @@ def _fitting_keys(section: Section, type_name: str, kind: RegisterType | None) -
     """Those of the keys that only some types have which are there and go with this type."""
     family: Family = BOOL if kind is None else kind.family
     given = set()
-    for key, families in _GOES_WITH.items():
-        if not section.has(key):
-            continue
+    for key in sorted(section.present(_GOES_WITH.keys())):
+        families = _GOES_WITH[key]
         if family not in families or (key == "mask" and kind is not None and kind.signed):
             fit = [name for name, each in TYPES.items() if each.family in families]
             fit = [name for name in fit if not (key == "mask" and TYPES[name].signed)]
@@ -143,9 +154,9 @@ def _fitting_keys(section: Section, type_name: str, kind: RegisterType | None) -
 def _scaling(section: Section, given: set[str]) -> Scaling | None:
     if given.isdisjoint(("scale", "offset", "decimals")):
         return None
-    scale = Decimal(1)
+    scale = "1"
     if "decimals" in given:
-        scale = Decimal(1).scaleb(-section.integer("decimals", low=0, high=MAX_DECIMALS))
+        scale = "1e-" + str(section.integer("decimals", low=0, high=MAX_DECIMALS))
         if "scale" in given:
             section.fault("decimals", "says what scale says", "give one of them: scale 0.1 is decimals 1")
     elif "scale" in given:
@@ -153,13 +164,18 @@ def _scaling(section: Section, given: set[str]) -> Scaling | None:
         if abs(number) < MIN_SCALE:
             section.fault("scale", f"{number:g} makes every value the same", f"at least {MIN_SCALE:g}")
             number = 1
-        scale = Decimal(repr(number))
-    offset = Decimal(repr(section.number("offset", 0, low=-MAX_SCALE, high=MAX_SCALE)))
-    scaling = Scaling.of(scale, offset)
+        scale = repr(number)
+    offset = repr(section.number("offset", 0, low=-MAX_SCALE, high=MAX_SCALE)) if "offset" in given else "0"
+    scaling = _exact(scale, offset)
     if scaling.decimals > _MAX_SCALE_DECIMALS:
         section.fault("offset", f"{offset} has too many decimals", f"at most {_MAX_SCALE_DECIMALS}")
         return Scaling()
     return scaling
+
+
+@lru_cache(1024)
+def _exact(scale: str, offset: str) -> Scaling:
+    return Scaling.of(Decimal(scale), Decimal(offset))
 
 
 def _mask(section: Section, kind: RegisterType) -> int | None:

@@ -64,6 +64,7 @@ def test_a_sentinel_is_tested_before_scaling() -> None:
 
 def test_a_text_ends_at_its_first_nul() -> None:
     assert one(Form("string", length=4), *words("4142 0043 4445 4600")) == "AB"
+    assert one(Form("string", length=4), *words("4142 2000 4344 0000")) == "AB"
     assert one(Form("string", length=2), 0, 0) == ""
     assert one(Form("string", length=3), *words("0000 0041 4200")) == "AB"
 

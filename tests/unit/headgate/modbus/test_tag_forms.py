@@ -167,7 +167,7 @@ def test_a_device_s_word_order_is_only_for_numbers_of_several_registers() -> Non
         (bad("scale", "x"), "tags[0].scale: expected a number"),
         (bad("scale", 2, "bit", bit=1), "tags[0].scale: does not go with type bit"),
         (bad("scale", 0.1, decimals=1), "tags[0].decimals: says what scale says"),
-        (bad("offset", 1e-40), "tags[0].offset: 1E-40 has too many decimals"),
+        (bad("offset", 1e-40), "tags[0].offset: 1e-40 has too many decimals"),
         (bad("decimals", 1, "float32"), "tags[0].decimals: does not go with type float32"),
         (bad("values", {}), "tags[0].values: expected numbers with their texts"),
         (bad("values", ["off", "on"]), "tags[0].values: expected numbers with their texts, found a list"),

@@ -288,3 +288,11 @@ def test_a_64_bit_integer_is_exact_as_it_is_and_says_so_when_a_double_cannot_hol
     scaled = Form("int64", scaling=Scaling(decimals=3))
     assert decoded(scaled, arrived(scaled, data)) == (float(Fraction(value, 1000)), UNCERTAIN)
     assert decoded(scaled, arrived(scaled, (2**53).to_bytes(8, "big"))) == (2**53 / 1000, GOOD)
+
+
+def test_a_scaled_decimal_of_sixteen_digits_says_when_a_double_cannot_hold_it() -> None:
+    form = Form("bcd64", scaling=Scaling(decimals=2))
+    for number, quality in ((9_007_199_254_740_992, GOOD), (9_007_199_254_740_993, UNCERTAIN)):
+        registers = arrived(form, bytes.fromhex(f"{number:016}"))
+        assert decoded(form, registers) == (float(Fraction(number, 100)), quality)
+        assert decoded(Form("bcd64"), registers) == (number, GOOD)
