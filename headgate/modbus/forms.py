@@ -33,7 +33,7 @@ _SENTINEL_HINTS: Mapping[Family, str] = {
     "bit": _RAW_HINT,
     "integer": _RAW_HINT,
     "bcd": _RAW_HINT,
-    "float": "the bit pattern, such as 0x7F7FFFFF; NaN never is a value, without saying so",
+    "float": "the bit pattern, such as 0x7F7FFFFF, or nan",
 }
 _NUMBERS: tuple[Family, ...] = ("integer", "bcd", "float")
 _GOES_WITH: Mapping[str, tuple[Family, ...]] = {
@@ -234,6 +234,8 @@ def _not_available(section: Section, kind: RegisterType) -> frozenset[int]:
     for i, item in enumerate(given if isinstance(given, list) else [given]):
         place = f"not_available[{i}]" if listed else "not_available"
         number = _whole(item)
+        if kind.family == "float" and str(item).lower() == "nan":
+            continue  # never a value, in any of its bit patterns
         if number is None:
             section.fault(
                 place, f"expected a whole number, found {describe(item)}", _SENTINEL_HINTS[kind.family]

@@ -297,3 +297,10 @@ def test_numbers_are_read_from_yaml_json_and_text_alike() -> None:
 )
 def test_a_sentinel_is_a_bit_pattern_or_the_number_that_it_is(type_name: str, given: int, raw: int) -> None:
     assert form({"type": type_name, "not_available": given}).not_available == {raw}
+
+
+def test_nan_may_be_named_among_the_sentinels_of_a_float_alone() -> None:
+    for nan in ("nan", "NaN", float("nan")):
+        assert form({"type": "float32", "not_available": ["0x7F7FFFFF", nan]}).not_available == {0x7F7FFFFF}
+        assert form({"type": "float32", "not_available": nan}) == Form("float32")
+        assert "not_available: expected a whole number" in bad("not_available", nan)
