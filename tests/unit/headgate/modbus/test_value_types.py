@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.modbus.codec import Field, make_decoder
+from headgate.modbus.config import parse_mapping
 from headgate.modbus.types import ENCODINGS, ORDERS, TYPES, Form, Scaling
 from headgate.model import Quality, Value
 
@@ -296,3 +297,20 @@ def test_a_scaled_decimal_of_sixteen_digits_says_when_a_double_cannot_hold_it() 
         registers = arrived(form, bytes.fromhex(f"{number:016}"))
         assert decoded(form, registers) == (float(Fraction(number, 100)), quality)
         assert decoded(Form("bcd64"), registers) == (number, GOOD)
+
+
+@pytest.mark.parametrize(
+    "letters",
+    ["ab", "ba", *(four for _, four, _ in LETTERS.values()), *(eight for _, _, eight in LETTERS.values())],
+)
+def test_the_letters_of_an_order_are_the_bytes_as_they_arrive(letters: str) -> None:
+    wire = bytes(0x11 * (ord(letter) - ord("a") + 1) for letter in letters)
+    tag = {"name": "t", "register": 40001, "type": f"uint{8 * len(letters)}", "order": letters}
+    group = {"name": "g", "interval_s": 1, "tags": [tag]}
+    device = {"name": "d", "transport": {"kind": "tcp", "host": "h"}, "groups": [group]}
+    (read,) = parse_mapping({"devices": [device]}).devices[0].groups[0].tags
+    pairs = [int.from_bytes(wire[i : i + 2], "big") for i in range(0, len(wire), 2)]
+    assert decoded(read.form, pairs) == (
+        int.from_bytes(bytes.fromhex("1122334455667788")[: len(wire)], "big"),
+        GOOD,
+    )
