@@ -274,7 +274,7 @@ def test_a_scaled_float_is_scaled_as_a_double(
         assert isinstance(value, float)
         exact = Fraction(number) * Fraction(scale) + Fraction(offset)
         size = abs(Fraction(number) * Fraction(scale)) + abs(Fraction(offset))
-        assert abs(Fraction(value) - exact) <= size * Fraction(1, 2**51)
+        assert abs(Fraction(value) - exact) <= size * Fraction(1, 2**51) + Fraction(1, 2**1073)
     assert form.decimals is None
 
 
