@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headgate.batch import LIMIT_BYTES, encode
+from headgate.batch import LIMIT_BYTES, Encoder
 from headgate.bridge.outgoing import Limits, Outgoing
 from headgate.bridge.spill import read_spill, remove_spill, write_spill
 from headgate.bridge.tables import Tables
@@ -63,6 +63,7 @@ class Handover:
         self._clock = clock
         self._table = table
         self._boot_id = machine_boot_id()
+        self._encoder = Encoder()
         self._limit_bytes = min(LIMIT_BYTES, bus.max_local_bytes)
         self._frames: list[Frame] = []
         self._values = 0
@@ -92,7 +93,7 @@ class Handover:
         if dictionary != self._dictionary:
             self._dictionary = dictionary
             self.tables.keep(self.outgoing.dictionaries())
-        wires = encode(
+        wires = self._encoder.encode(
             Batch(
                 bridge=self._bridge,
                 run_id=self.run_id,

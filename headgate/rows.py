@@ -1,0 +1,204 @@
+"""Rows of values under one layout, the body of a batch's groups: what has a fixed width lies row by row.
+
+A layout is runs of columns of one tag: `h H i I q Q d` as in `struct`, `n` no value, `t` texts, `j` what no
+other tag holds exactly. The rows' fixed part comes first, then each column of texts (u16 length + UTF-8 each)
+and of `j` (u32 length and a JSON list). Little-endian, unpadded.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.errors import Reject
+from headgate.model import Value
+
+Row = Sequence[Value]
+Types = tuple[type, ...]
+
+FIXED = "hHiIqQd"
+VARIABLE = "tj"
+NOTHING = "n"
+_SIGNED = (("h", 1 << 15), ("i", 1 << 31), ("q", 1 << 63))
+_UNSIGNED = (("H", 1 << 16), ("I", 1 << 32), ("Q", 1 << 64))
+_RUN = struct.Struct("<BH")
+MAX_LAYOUTS = 4_096
+"""Layouts that are remembered: a shape for each read of the field bus, and some more while devices fail."""
+
+
+@dataclass(slots=True)
+class Layout:
+    """How rows of some types are written. `ranges`: lowest and highest integer met, by column."""
+
+    tags: str
+    ranges: dict[int, tuple[int, int]]
+    row: struct.Struct = field(init=False)
+    head: bytes = field(init=False)
+    plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.row = struct.Struct("<" + "".join(tag for tag in self.tags if tag in FIXED))
+        found = [(tag, sum(1 for _ in run)) for tag, run in itertools.groupby(self.tags)]
+        self.head = struct.pack("<H", len(found)) + b"".join(_RUN.pack(ord(tag), n) for tag, n in found)
+        self.plain = all(tag in FIXED for tag in self.tags)
+
+
+class Layouts:
+    """Remembers how rows of a shape were written, so that the next ones need no look at their values."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, Types], Layout] = {}
+
+    def write(self, out: bytearray, shape: object, types: Types, rows: Sequence[Row]) -> None:
+        """Append layout and rows; all rows are of `types`. `shape` names whose rows they are."""
+        layout = self._known.get((shape, types))
+        if layout is not None:
+            try:
+                self._write(out, layout, rows)
+            except struct.error:  # an integer that is wider than any before
+                layout = _layout(types, rows, layout.ranges)
+            else:
+                return
+        else:
+            layout = _layout(types, rows, {})
+        if len(self._known) >= MAX_LAYOUTS:
+            self._known.clear()
+        self._known[shape, types] = layout
+        self._write(out, layout, rows)
+
+    def _write(self, out: bytearray, layout: Layout, rows: Sequence[Row]) -> None:
+        pack = layout.row.pack
+        if layout.plain:
+            fixed = b"".join([pack(*row) for row in rows])
+            out += layout.head
+            out += fixed
+            return
+        keep = [i for i, tag in enumerate(layout.tags) if tag in FIXED]
+        fixed = b"".join([pack(*[row[i] for i in keep]) for row in rows])
+        out += layout.head
+        out += fixed
+        for i, tag in enumerate(layout.tags):
+            if tag in VARIABLE:
+                out += _variable(tag, [row[i] for row in rows])
+
+
+def read_rows(reader: Reader, columns: int, count: int) -> list[tuple[Value, ...]]:
+    """`count` rows of `columns` values. Raises Reject for anything that `Layouts.write` does not write."""
+    tags = "".join(_runs(reader))
+    if len(tags) != columns:
+        raise Reject(f"batch: a layout of {len(tags)} columns for {columns} series before byte {reader.at}")
+    fixed = [i for i, tag in enumerate(tags) if tag in FIXED]
+    row = struct.Struct("<" + "".join(tags[i] for i in fixed))
+    data = reader.take(row.size * count)
+    rows: list[tuple[Value, ...]] = list(row.iter_unpack(data)) if row.size else [()] * count
+    if len(fixed) == columns:
+        return rows
+    found: dict[int, Iterable[Value]] = dict(zip(fixed, zip(*rows, strict=True), strict=False))
+    for i, tag in enumerate(tags):
+        if tag in VARIABLE:
+            found[i] = _read_variable(reader, tag, count)
+        elif tag == NOTHING:
+            found[i] = (None,) * count
+    return list(zip(*(found[i] for i in range(columns)), strict=True))
+
+
+class Reader:
+    """Takes bytes from the front and says where it stood when there were too few."""
+
+    def __init__(self, wire: bytes) -> None:
+        self._wire = wire
+        self.at = 0
+
+    def take(self, count: int) -> bytes:
+        end = self.at + count
+        if end > len(self._wire):
+            raise Reject(f"batch cut short: {count} B expected at byte {self.at}, {len(self._wire)} B in all")
+        taken = self._wire[self.at : end]
+        self.at = end
+        return taken
+
+    def unpack(self, form: struct.Struct) -> tuple[Any, ...]:
+        return form.unpack(self.take(form.size))
+
+    def u8(self) -> int:
+        return self.take(1)[0]
+
+    def u16(self) -> int:
+        return int.from_bytes(self.take(2), "little")
+
+    def u32(self) -> int:
+        return int.from_bytes(self.take(4), "little")
+
+    def text(self, size_bytes: int) -> str:
+        try:
+            return self.take(size_bytes).decode()
+        except UnicodeDecodeError as error:
+            raise Reject(f"batch: text before byte {self.at} is not UTF-8") from error
+
+    def short_text(self) -> str:
+        return self.text(self.u8())
+
+    def expect_end(self) -> None:
+        if self.at != len(self._wire):
+            raise Reject(f"batch: {len(self._wire) - self.at} B too many after byte {self.at}")
+
+
+def _layout(types: Types, rows: Sequence[Row], known: Mapping[int, tuple[int, int]]) -> Layout:
+    """The narrowest layout that holds these rows and every one before them."""
+    tags, ranges = [], {}
+    for i, kind in enumerate(types):
+        if kind is int or kind is bool:
+            column: list[int] = [int(row[i]) for row in rows]  # type: ignore[arg-type]  # integers here
+            low, high = known.get(i, (0, 0))
+            ranges[i] = low, high = min(low, *column), max(high, *column)
+            tags.append(_integer_tag(low, high))
+        elif kind is float:
+            tags.append("d")
+        elif kind is str and all(len(str(row[i]).encode()) < 1 << 16 for row in rows):
+            tags.append("t")
+        else:
+            tags.append(NOTHING if kind is type(None) else "j")
+    return Layout("".join(tags), ranges)
+
+
+def _integer_tag(low: int, high: int) -> str:
+    if low >= 0:
+        return next((tag for tag, edge in _UNSIGNED if high < edge), "j")
+    return next((tag for tag, edge in _SIGNED if -edge <= low and high < edge), "j")
+
+
+def _variable(tag: str, column: Sequence[Value]) -> bytes:
+    if tag == "t":
+        texts = [str(text).encode() for text in column]
+        return b"".join(struct.pack("<H", len(text)) + text for text in texts)
+    data = json.dumps(list(column), separators=(",", ":")).encode()
+    return struct.pack("<I", len(data)) + data
+
+
+def _runs(reader: Reader) -> Iterator[str]:
+    for _ in range(reader.u16()):
+        code, count = reader.unpack(_RUN)
+        tag = chr(code)
+        if tag not in FIXED and tag not in VARIABLE and tag != NOTHING:
+            raise Reject(f"batch: unknown column tag {tag!r} before byte {reader.at}")
+        yield tag * count
+
+
+def _read_variable(reader: Reader, tag: str, count: int) -> Sequence[Value]:
+    if tag == "t":
+        return [reader.text(reader.u16()) for _ in range(count)]
+    try:
+        values = json.loads(reader.text(reader.u32()))
+    except (ValueError, RecursionError) as error:
+        raise Reject(f"batch: column before byte {reader.at} is no JSON: {error}") from error
+    if (
+        not isinstance(values, list)
+        or len(values) != count
+        or not all(isinstance(v, int | float | str) for v in values)
+    ):
+        raise Reject(f"batch: column before byte {reader.at} is not a list of {count} values")
+    return values
