@@ -197,7 +197,7 @@ def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[Ask, list[Tag],
         )
         for block in blocks:
             members = [here[i] for i in block.members]
-            fields = [Field(tag.address - block.address, tag.type, tag.decimals) for tag in members]
+            fields = [Field(tag.address - block.address, tag.form) for tag in members]
             decode = make_decoder(fields, block.count)
             reads.append((Ask(table, block.address, block.count), members, decode))
     return reads

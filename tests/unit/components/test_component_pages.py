@@ -13,9 +13,12 @@ import yaml
 
 from headgate.ble.config import parse_mapping as parse_ble
 from headgate.ble.decoders.registry import PROFILES
+from headgate.config.site import load_document
 from headgate.errors import Reject
 from headgate.files.config import parse_mapping as parse_files
 from headgate.modbus.config import parse_mapping
+from headgate.modbus.forms import LETTERS, Orders
+from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
 from headgate.roles.bridge import parse_component
 
@@ -171,7 +174,28 @@ def test_the_example_of_a_configuration_update_is_accepted(component: str, parse
 
 def test_the_example_of_a_site_document_is_accepted() -> None:
     (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
-    assert len(parse_mapping(yaml.safe_load(example)["modbus"]).devices) == 1
+    assert len(parse_mapping(load_document(example, "README.md")["modbus"]).devices) == 1
+
+
+def test_every_modbus_type_and_order_is_documented_with_its_registers_and_series() -> None:
+    text = page("headgate.ModbusBridge")
+    told = {}
+    for names, sizes, kinds in re.findall(
+        r"(?m)^\| (`.+?`) \| (.+?) \| (.+?) \|", section(text, "Types", "####")
+    ):
+        words = re.findall(r"`([^`]+)`", names)
+        for i, name in enumerate(words):
+            size, kind = sizes.split(", "), kinds.split(", ")
+            told[name] = (size[i % len(size)], kind[i % len(kind)])
+    known = {name: (str(each.registers or "`length`"), each.kind) for name, each in TYPES.items()}
+    assert told == known | {"bool": ("-", "bool")}
+    orders = re.findall(
+        r"(?m)^\| `(\w{4})` \| `(\w+)` \| `(\w+)` \| `(\w{8})` \|", section(text, "Orders", "####")
+    )
+    assert {name: Orders(byte, word) for name, byte, word, _ in orders} == {
+        name: each for name, each in LETTERS.items() if len(name) == 4
+    }
+    assert all(LETTERS[name] == LETTERS[long] for name, _, _, long in orders)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
