@@ -11,9 +11,10 @@ from headgate.clock import Clock
 from headgate.driver import Refused, Reply, Request
 from headgate.errors import HeadgateError
 from headgate.modbus.codec import Decode, Field, make_decoder
-from headgate.modbus.config import BIT_TABLES, MAX_BITS, MAX_REGISTERS, TABLES, Device, Tag, Transport
+from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device, Transport
 from headgate.modbus.line import Line
 from headgate.modbus.planner import Span, plan_reads
+from headgate.modbus.tags import BIT_TABLES, TABLES, Tag
 from headgate.modbus.work import Answer, Ask, Errand, Unit
 
 MAX_ITEMS = 500
