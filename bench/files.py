@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
         [
             Scenario("64MiB", lambda: _upload(64 * MIB, times=7), GOALS),
             Scenario("1GiB", lambda: _upload(1024 * MIB, times=3), GOALS),
-            # Other scenarios of what the cloud asks for have a function of their own, as these have `_upload`.
+            # Scenarios of other questions of the cloud have a function of their own beside `_upload`.
         ],
     )
 
