@@ -54,6 +54,10 @@ class Checker:
         if self._radio is not None:
             self._telemetry.serve(self._radio.new())
 
+    def excuse(self, since_ms: int, until_ms: int) -> None:
+        """See `Telemetry.excuse`."""
+        self._telemetry.excuse(since_ms, until_ms)
+
     @property
     def series(self) -> int:
         """How many series are judged."""

@@ -53,6 +53,7 @@ class TelemetryResult:
     quality or time differ, or nothing was served like it. unmatched: arrived without the counter that would
     tell their poll (it may still come; their polls count as lost). missing: series of which nothing arrived.
     unknown: arrived series that no device has. buses: the same numbers of each field bus.
+    excused: values that never arrived and were not demanded (`Telemetry.excuse`).
     """
 
     served: int
@@ -66,6 +67,7 @@ class TelemetryResult:
     examples: dict[str, tuple[str, ...]]
     lost_polls: tuple[LostPoll, ...]
     buses: Mapping[str, BusSums]
+    excused: int = 0
 
     @property
     def ok(self) -> bool:

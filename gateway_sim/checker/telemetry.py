@@ -33,6 +33,7 @@ class GroupCheck:
     """One poll group of one device: what was served, and what arrived of it."""
 
     bus, kind = "modbus", "polls"
+    excused: Sequence[tuple[int, int]] = ()
 
     def __init__(self, device: str, group: Group) -> None:
         self.timeline: object = None
@@ -41,6 +42,14 @@ class GroupCheck:
         self.polls: dict[int, Poll] = {}
         self.rows: dict[int, Row] = {}
         self.valueless = 0
+
+    def demands(self, poll: Poll) -> bool:
+        """Whether a poll must have arrived."""
+        return poll.required and not self.is_excused(poll)
+
+    def is_excused(self, poll: Poll) -> bool:
+        """Whether it was served while nobody could keep it."""
+        return any(since_ms <= poll.t_ms < until_ms for since_ms, until_ms in self.excused)
 
     def counts(self, t_ms: int, row: Row) -> list[int]:
         """The polls that a timestamp stands for; they need not be in the record."""
@@ -89,12 +98,20 @@ class Telemetry:
 
     def __init__(self, plant: Plant, more: Iterable[GroupCheck] = (), unchecked: Iterable[str] = ()) -> None:
         checks = [GroupCheck(device.name, group) for device in plant.devices for group in device.groups]
-        self.groups = {(check.device, check.group.name): check for check in [*checks, *more]}
+        checks += more
+        self.groups = {(check.device, check.group.name): check for check in checks}
         self._unchecked = frozenset(unchecked)
+        self._excused: list[tuple[int, int]] = []
+        for check in checks:
+            check.excused = self._excused
         self.places = {
             name: (check, index) for check in self.groups.values() for index, name in enumerate(check.names)
         }
         self.unknown: set[str] = set()
+
+    def excuse(self, since_ms: int, until_ms: int) -> None:
+        """What is served in [since_ms, until_ms) may be missing; what arrives of it must be right all the same."""
+        self._excused.append((since_ms, until_ms))
 
     def serve(self, polls: Iterable[Poll]) -> None:
         for poll in polls:
@@ -132,6 +149,7 @@ class Telemetry:
             {kind: tuple(words for found in faults[kind] for words in found.examples) for kind in kinds},
             tuple(lost for judge in every for lost in judge.lost_polls),
             {bus: judge.sums() for bus, judge in judges.items()},
+            sum(judge.excused for judge in every),
         )
 
 
@@ -157,7 +175,7 @@ Match = tuple[int, Row, list[int]]
 class _Judge:
     def __init__(self, since_ms: int, until_ms: int) -> None:
         self.since_ms, self.until_ms = since_ms, until_ms
-        self.served = 0
+        self.served = self.excused = 0
         self.lost, self.doubled, self.wrong, self.unmatched = Faults(), Faults(), Faults(), Faults()
         self.missing: list[str] = []
         self.lost_polls: list[LostPoll] = []
@@ -173,10 +191,12 @@ class _Judge:
         seen = [False] * len(check.names)
         for poll in judged:
             rows = rows_of.get(poll.count, [])
-            if poll.required or rows:
+            if check.demands(poll) or rows:
                 self.served += len(check.names)
                 self._poll(check, poll, rows, seen)
-        if any(poll.required for poll in judged):
+            elif check.is_excused(poll):
+                self.excused += len(check.names)
+        if any(check.demands(poll) for poll in judged):
             self.missing += [name for name, there in zip(check.names, seen, strict=True) if not there]
 
     def sums(self) -> BusSums:

@@ -82,7 +82,7 @@ def _samples(check: GroupCheck) -> _Samples:
     ]
     arrived = {count for _, count in joined}
     absent = sorted(
-        poll.t_ms for count, poll in check.polls.items() if poll.required and count not in arrived
+        poll.t_ms for count, poll in check.polls.items() if check.demands(poll) and count not in arrived
     )
     return _Samples([t_ms for t_ms, _ in joined], served, absent)
 

@@ -52,9 +52,12 @@ async def _demo(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, task.cancel)
     run = make_run(REPOSITORY / ".run")
     environment = {"HEADGATE_RUNTIME_CACHE": str(REPOSITORY / ".cache" / "runtime")}
-    plan = Plan(profile=options.profile, window_s=WINDOW_S, ble=True, files=True)
+    plan = Plan(
+        profile=options.profile, window_s=WINDOW_S, ble=True, files=True, all_in_one=options.all_in_one
+    )
     titles = [START, *((step.name, step.title) for step in STEPS)]
-    heading = f"Headgate demo: {plan.thing} on the {plan.profile} nucleus"
+    shape = ", all in one process" if plan.all_in_one else ""
+    heading = f"Headgate demo: {plan.thing} on the {plan.profile} nucleus{shape}"
     async with Processes(run, environment) as processes:
         gateway = VirtualGateway(plan, processes, REPOSITORY)
         with Screen(titles, heading, quiet=options.json) as screen:
@@ -83,7 +86,8 @@ async def _tell(gateway: VirtualGateway, screen: Screen) -> Report:
         screen.end(results[-1])
     samples = await story.account() if results[0].ok else Samples()
     memory = gateway.pss_mb() if results[0].ok else {}
-    return Report(gateway.plan.profile, len(told), results, samples, memory)
+    plan = gateway.plan
+    return Report(plan.profile, len(told), results, samples, memory, all_in_one=plan.all_in_one)
 
 
 async def _result(name: str, telling: Coroutine[None, None, str]) -> StepResult:
@@ -107,10 +111,10 @@ async def _start(gateway: VirtualGateway) -> str:
 
 async def _keep(gateway: VirtualGateway, screen: Screen) -> None:
     cloud, keys = gateway.cloud, gateway.cloud["observer"]
-    hub = gateway.status()["components"]["headgate.Hub"]["pid"]
+    hub = gateway.status()["components"][gateway.hub]["pid"]
     broker = f"-h localhost -p {cloud['broker']['port']} --cafile {cloud['ca']}"
     pokes = (
-        ("the hub's log", f"tail -f {gateway.run.gateway}/logs/headgate.Hub.log"),
+        ("the hub's log", f"tail -f {gateway.run.gateway}/logs/{gateway.hub}.log"),
         ("every message", f"mosquitto_sub {broker} --cert {keys['cert']} --key {keys['key']} -v -t '#'"),
         ("kill the hub", f"kill -9 {hub}"),
         ("judge it again", f".venv/bin/python -m gateway_sim.checker {_checker_options(gateway)}"),
@@ -172,6 +176,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--profile", choices=("classic", "lite"), default="classic", help="which nucleus to play"
     )
+    parser.add_argument("--all-in-one", action="store_true", help="run every role in one process")
     parser.add_argument("--once", action="store_true", help="tell the story once and end, without a prompt")
     parser.add_argument("--keep", action="store_true", help="leave the gateway running afterwards")
     parser.add_argument(

@@ -15,7 +15,6 @@ from typing import Any
 from gateway_sim.cloud import control
 from gateway_sim.demo.operator import Record, Told
 from gateway_sim.demo.story import StepFailed, Story
-from gateway_sim.runs.gateway import COURIER
 
 SIZE_BYTES = 32 * 1024**2
 PARTS_BEFORE_THE_KILL = 2
@@ -35,7 +34,7 @@ async def file_fetched(story: Story) -> str:
             story.operator.run("fetch", str(row["file_id"]), "-o", str(target), "--force"), name="fetch"
         )
         finished = await _some_parts(story, fetching)
-        killed, _ = await story.kill(COURIER)
+        killed, _ = await story.kill(story.gateway.courier)
         story.note(f"{finished} parts are there; the courier, pid {killed}, is dead")
         await asyncio.to_thread(control.ask, cloud, "s3_serve")
     told = fetching.result()

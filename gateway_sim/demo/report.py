@@ -19,12 +19,16 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Values over the whole run: served by the devices, arrived in the cloud's tables; `buses`: of each."""
+    """Values over the whole run: served by the devices, arrived in the cloud's tables; `buses`: of each.
+
+    `unwritten`: read by a process that was killed before they were on disk; not counted as served.
+    """
 
     served: int = 0
     arrived: int = 0
     lost: int = 0
     doubled: int = 0
+    unwritten: int = 0
     buses: Mapping[str, Samples] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -35,6 +39,8 @@ class Samples:
             "lost": self.lost,
             "doubled": self.doubled,
         }
+        if self.buses:
+            numbers["unwritten"] = self.unwritten
         return numbers | {name: bus.as_json() for name, bus in self.buses.items()}
 
 
@@ -47,6 +53,7 @@ class Report:
     steps: Sequence[StepResult] = ()
     samples: Samples = field(default_factory=Samples)
     pss_mb: dict[str, float] = field(default_factory=dict)
+    all_in_one: bool = False
 
     @property
     def ok(self) -> bool:
@@ -60,6 +67,7 @@ class Report:
         return {
             "ok": self.ok,
             "profile": self.profile,
+            "all_in_one": self.all_in_one,
             "steps": [
                 {"name": s.name, "ok": s.ok, "detail": s.detail, "seconds": round(s.seconds, 1)}
                 for s in self.steps

@@ -88,6 +88,10 @@ class Screen:
         for name, part in (*samples.buses.items(), ("all", samples)):
             numbers = (part.served, part.arrived, part.lost, part.doubled)
             table.add_row(name, *(f"{n:,}" for n in numbers), style="bold" if part is samples else "")
+        if samples.unwritten:
+            table.caption = (
+                f"{samples.unwritten:,} more were read by a process killed before they were on disk"
+            )
         memory = Table(title="Memory", title_justify="left")
         memory.add_column("component")
         memory.add_column("PSS MB", justify="right")

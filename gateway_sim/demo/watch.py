@@ -27,6 +27,7 @@ class Account:
     windows_lost: int
     windows_wrong: int
     buses: Mapping[str, BusSums]
+    excused: int
     examples: Sequence[str]
 
 
@@ -54,6 +55,11 @@ class Watch:
         """Judge what was served in [since_ms, until_ms), UTC ms."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._check, since_ms, until_ms)
+
+    async def excuse(self, since_ms: int, until_ms: int) -> None:
+        """What is served in the interval may be missing from now on."""
+        async with self._one_at_a_time:
+            self._checker.excuse(since_ms, until_ms)
 
     async def envelopes(self) -> int:
         """How many envelopes the cloud's table holds."""
@@ -83,5 +89,6 @@ class Watch:
             windows_lost=windows.lost + windows.unjudged,
             windows_wrong=windows.wrong + windows.doubled,
             buses=telemetry.buses,
+            excused=telemetry.excused,
             examples=[words for part in parts for found in part.values() for words in found],
         )

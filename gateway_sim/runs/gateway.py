@@ -28,7 +28,8 @@ from gateway_sim.runs.rundir import RunDir
 from gateway_sim.runs.usage import usage
 
 Profile = Literal["classic", "lite"]
-COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
+HUB, ALL_IN_ONE = "headgate.Hub", "headgate.AllInOne"
+COMPONENTS = ("headgate.Runtime", HUB, "headgate.ModbusBridge")
 BLE_BRIDGE, COURIER = "headgate.BleBridge", "headgate.FileCourier"
 FILE_SOURCE = "records"
 """The source that a plan with files configures; its folder is `RunDir.files`."""
@@ -44,7 +45,7 @@ class Plan:
     """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
 
     `ble` starts a radio with sensors, `files` configures a folder to be offered; the components for them are
-    deployed beside `components`.
+    deployed beside `components`. `all_in_one` deploys one component in place of all of these.
     """
 
     profile: Profile = "classic"
@@ -56,6 +57,7 @@ class Plan:
     """Where the components are staged; the repository's `greengrass-build` unless given."""
     ble: bool = False
     files: bool = False
+    all_in_one: bool = False
 
 
 class VirtualGateway:
@@ -76,8 +78,20 @@ class VirtualGateway:
     @property
     def components(self) -> Sequence[str]:
         """What is deployed."""
+        if self.plan.all_in_one:
+            return ("headgate.Runtime", ALL_IN_ONE)
         opted = ((BLE_BRIDGE, self.plan.ble), (COURIER, self.plan.files))
         return (*self.plan.components, *(name for name, wanted in opted if wanted))
+
+    @property
+    def hub(self) -> str:
+        """The component in which the hub runs."""
+        return ALL_IN_ONE if self.plan.all_in_one else HUB
+
+    @property
+    def courier(self) -> str:
+        """The component in which the courier runs."""
+        return ALL_IN_ONE if self.plan.all_in_one else COURIER
 
     async def start(self) -> None:
         """Start everything; returns when the nucleus runs its components."""
@@ -203,7 +217,7 @@ class VirtualGateway:
         site.write_bytes(text)
         state = {"stateRoot": str(self.run.state)}
         where = {"uri": site.as_uri(), "sha256": hashlib.sha256(text).hexdigest()}
-        merges = {"headgate.Runtime": {}, "headgate.Hub": {**state, "site": where}}
+        merges = {"headgate.Runtime": {}, self.hub: {**state, "site": where}}
         components = {
             name: {
                 "componentVersion": self._version(name),

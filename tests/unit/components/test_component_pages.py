@@ -75,6 +75,7 @@ PARSERS = [
     ("headgate.BleBridge", bridge),
     ("headgate.FileCourier", bridge),
     ("headgate.Hub", hub),
+    ("headgate.AllInOne", hub),
 ]
 
 
