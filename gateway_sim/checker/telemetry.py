@@ -110,7 +110,7 @@ class Telemetry:
         self.unknown: set[str] = set()
 
     def excuse(self, since_ms: int, until_ms: int) -> None:
-        """What is served in [since_ms, until_ms) may be missing; what arrives of it must be right all the same."""
+        """What is served in [since_ms, until_ms) may be missing; what arrives of it must be right."""
         self._excused.append((since_ms, until_ms))
 
     def serve(self, polls: Iterable[Poll]) -> None:

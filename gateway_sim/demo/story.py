@@ -25,7 +25,7 @@ SETTLE_S = 45.0
 """How long what was served may take to arrive once nothing is broken."""
 PAUSE_S = 0.5
 UNWRITTEN_MS = 2_000
-"""Oldest sample that may be in a killed process alone: a bridge gathers for 0.5 s, the hub commits every second."""
+"""How old a sample in memory alone may be: a bridge gathers for 0.5 s, the hub commits every second."""
 IN_FLIGHT_MS = 100
 RATE_OVER_MS = 4_000
 MIN_RATE = 2_000.0
