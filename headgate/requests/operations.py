@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from headgate.requests.reading import Part, merge_read, plan_read
 
 CALL_TOPIC = "hg/v1/local/call/{source}"
 COURIER = "files"
+COURIER_TIMEOUT_S = 10.0
+"""It answers at once: one that is silent so long is not deployed, or restarts."""
 MAX_PAGES = 200
 """Of a list of files, each a message of the local bus."""
 MIN_TIMEOUT_S = 0.05
@@ -92,7 +95,11 @@ class HubOperations:
             or not all(isinstance(text, str) and 0 < len(text) <= 1_024 for text in texts)
         ):
             raise Refused("bad_request", "fetch: file_id, or source and path; wait may be true or false")
-        reply = await self._call(COURIER, replace(request, args=args))
+        if "path" in named and _leaves(args["path"]):
+            raise Refused(
+                "outside_roots", f"fetch: {short(args['path'])!r}: a path is relative, without . and .."
+            )
+        reply = await self._call(COURIER, replace(request, args=args), at_most_s=COURIER_TIMEOUT_S)
         file_id = (reply.result or {}).get("file_id")
         if not wait or reply.code != "started" or not isinstance(file_id, str):
             return reply
@@ -129,7 +136,7 @@ class HubOperations:
         after: str | None = None
         for _ in range(MAX_PAGES):
             args: dict[str, Any] = {"what": "files"} | ({} if after is None else {"after": after})
-            reply = await self._call(COURIER, replace(request, args=args))
+            reply = await self._call(COURIER, replace(request, args=args), at_most_s=COURIER_TIMEOUT_S)
             if reply.status != "ok":
                 return reply
             found = reply.result or {}
@@ -150,3 +157,8 @@ class HubOperations:
         if reply.id != request.id:
             raise Refused("internal", f"{source} answered request {short(reply.id)!r}")
         return reply
+
+
+def _leaves(path: str) -> bool:
+    """Whether a path could lead out of the folder it is meant in. The courier looks at links as well."""
+    return bool({"", ".", ".."} & set(re.split(r"[/\\]", path)) or re.match(r"[A-Za-z]:", path))
