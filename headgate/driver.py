@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from headgate.clock import Clock
 from headgate.errors import Reject
 from headgate.model import Frame, Series
 
@@ -34,6 +35,18 @@ class Reply:
     detail: str = ""
     result: Mapping[str, Any] | None = None
     file_id: str | None = None
+
+
+ANSWER_PART = 0.75
+"""Of the time left, for the devices: those that do not answer must not cost the answers of the others."""
+
+
+def answer_by_ms(request: Request, clock: Clock) -> int | None:
+    """The boottime at which to answer a request with what there is; None where its deadline has passed,
+    which was for the caller to see.
+    """
+    left_ms = request.deadline_ms - clock.utc_ms()
+    return clock.boot_ms() + round(left_ms * ANSWER_PART) if left_ms > 0 else None
 
 
 class Refused(Reject):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from headgate.ble.config import Device, full_uuid
 from headgate.ble.gatt import Gatt, Reading
 from headgate.ble.listener import Listener, Sample
 from headgate.ble.poller import Poller
 from headgate.clock import Clock
-from headgate.driver import Refused, Reply, Request
+from headgate.driver import Refused, Reply, Request, answer_by_ms
 from headgate.errors import Retry
 
 MAX_SERIES = 200
@@ -18,6 +19,7 @@ MAX_CHARACTERISTICS = 50
 """Of one request; more would neither fit a reply nor be done within a usual deadline."""
 
 Row = dict[str, Any]
+T = TypeVar("T")
 
 
 class OnDemand:
@@ -40,8 +42,11 @@ class OnDemand:
             raise Refused("bad_request", f"read takes series and characteristics, not {sorted(unknown)}")
         series = self._asked_series(request.args.get("series", []))
         characteristics = self._asked_characteristics(request.args.get("characteristics", []))
-        values = await self._values(series)
-        read = await self._characteristics(characteristics)
+        end_ms = answer_by_ms(request, self._clock)
+        async with asyncio.TaskGroup() as group:
+            values_task = group.create_task(self._values(series, end_ms), name="read series")
+            read_task = group.create_task(self._characteristics(characteristics, end_ms), name="read GATT")
+        values, read = values_task.result(), read_task.result()
         result: dict[str, Any] = {}
         if values:
             result["values"] = values
@@ -82,14 +87,22 @@ class OnDemand:
             asked.setdefault(device, {})[uuid] = spelt
         return asked
 
-    async def _values(self, asked: list[tuple[Device, str]]) -> list[Row]:
+    async def _values(self, asked: list[tuple[Device, str]], end_ms: int | None) -> list[Row]:
+        wanted: dict[str, list[str]] = {}
+        for device, tag in asked:
+            if device.name in self._pollers:
+                wanted.setdefault(device.name, []).append(tag)
         fresh: dict[str, dict[str, Sample | str]] = {}
-        for name in dict.fromkeys(device.name for device, _ in asked if device.name in self._pollers):
-            tags = [tag for device, tag in asked if device.name == name]
+
+        async def read(name: str, tags: list[str]) -> None:
             try:
-                fresh[name] = await self._pollers[name].fresh(tags)
+                fresh[name] = await in_time(self._pollers[name].fresh(tags), end_ms, self._clock)
             except Retry as error:
                 fresh[name] = dict.fromkeys(tags, str(error))
+
+        async with asyncio.TaskGroup() as group:
+            for name, tags in wanted.items():
+                group.create_task(read(name, tags), name=f"read {name}")
         rows = []
         for device, tag in asked:
             row: Row = {"series": f"{device.name}/{tag}"}
@@ -106,35 +119,39 @@ class OnDemand:
             rows.append(row)
         return rows
 
-    async def _characteristics(self, asked: dict[str, dict[str, str]]) -> list[Row]:
-        rows: list[Row] = []
-        for name, uuids in asked.items():
-            device = self._device(name)
-            if device is None:
-                continue  # gone while others were read
-            try:
-                await self._gatt.read(
-                    device.address,
-                    list(uuids),
-                    device.timeout_s,
-                    self._row_of(name, uuids, rows.append),
-                    urgent=True,
-                )
-            except Retry as error:
-                rows += [
-                    {"device": name, "characteristic": spelt, "error": str(error)} for spelt in uuids.values()
-                ]
-        return rows
+    async def _characteristics(self, asked: dict[str, dict[str, str]], end_ms: int | None) -> list[Row]:
+        found: dict[str, dict[str, Row]] = {name: {} for name in asked}
 
-    def _row_of(
-        self, name: str, uuids: Mapping[str, str], take: Callable[[Row], None]
-    ) -> Callable[[Reading], None]:
+        async def read(device: Device, uuids: dict[str, str]) -> None:
+            rows = found[device.name]
+            reading = self._gatt.read(
+                device.address,
+                list(uuids),
+                device.timeout_s,
+                self._row_of(device.name, uuids, rows),
+                urgent=True,
+            )
+            try:
+                await in_time(reading, end_ms, self._clock)
+            except Retry as error:
+                for uuid, spelt in uuids.items():
+                    failed = {"device": device.name, "characteristic": spelt, "error": str(error)}
+                    rows.setdefault(uuid, failed)
+
+        async with asyncio.TaskGroup() as group:
+            for name, uuids in asked.items():
+                device = self._device(name)
+                if device is not None:
+                    group.create_task(read(device, uuids), name=f"read {name}")
+        return [rows[uuid] for name, rows in found.items() for uuid in asked[name] if uuid in rows]
+
+    def _row_of(self, name: str, uuids: Mapping[str, str], rows: dict[str, Row]) -> Callable[[Reading], None]:
         def each(reading: Reading) -> None:
             row: Row = {"device": name, "characteristic": uuids[reading.uuid]}
             if reading.data is None:
-                take({**row, "error": reading.error})
+                rows[reading.uuid] = {**row, "error": reading.error}
             else:
-                take({**row, "hex": reading.data.hex(), "t": self._utc_ms(reading.boot_ms)})
+                rows[reading.uuid] = {**row, "hex": reading.data.hex(), "t": self._utc_ms(reading.boot_ms)}
 
         return each
 
@@ -148,3 +165,27 @@ class OnDemand:
 
     def _utc_ms(self, boot_ms: int) -> int:
         return boot_ms + self._clock.utc_ms() - self._clock.boot_ms()
+
+
+async def in_time(work: Coroutine[Any, Any, T], end_ms: int | None, clock: Clock) -> T:
+    """What `work` brings until `end_ms` (boottime); then it is cancelled. Raises Retry, or as `work`."""
+    if end_ms is None:
+        return await work
+
+    async def tried() -> T | Retry:
+        try:
+            return await work
+        except Retry as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(tried(), name="read in time")
+        timer = group.create_task(clock.sleep_until(end_ms), name="end of time")
+        await asyncio.wait((task, timer), return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        if not task.done():
+            task.cancel()
+    found = Retry("not read in time") if task.cancelled() else task.result()
+    if isinstance(found, Retry):
+        raise found
+    return found

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headgate.clock import Clock
-from headgate.driver import Refused, Reply, Request
-from headgate.errors import HeadgateError
+from headgate.driver import Refused, Reply, Request, answer_by_ms
+from headgate.errors import HeadgateError, Retry
 from headgate.modbus.codec import Decode, Field, make_decoder
 from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device, Transport
 from headgate.modbus.line import Line
@@ -61,7 +61,7 @@ class OnDemand:
         for place, row in enumerate(ranges):
             unit, ask = self._range(row)
             asked.setdefault(unit.device.name, _Asked(unit)).ranges[place] = ask
-        values, registers, errors = await self._read(list(asked.values()))
+        values, registers, errors = await self._read(list(asked.values()), answer_by_ms(request, self._clock))
         result: Row = {}
         if names:
             result["values"] = [values[name] for name in names]
@@ -113,13 +113,13 @@ class OnDemand:
         return unit, Ask(table, address, count)
 
     async def _read(
-        self, asked: Sequence[_Asked]
+        self, asked: Sequence[_Asked], end_ms: int | None
     ) -> tuple[dict[str, Row], dict[int, Row], list[tuple[str, HeadgateError]]]:
         """Rows of series by name, rows of ranges by place, and what went wrong, by device."""
         values: dict[str, Row] = {}
         registers: dict[int, Row] = {}
         errors: list[tuple[str, HeadgateError]] = []
-        for wanted, blocks, errand in await self._errands(asked):
+        for wanted, blocks, errand in await self._errands(asked, end_ms):
             device = wanted.unit.device
             for (_, tags, decode), result in zip(blocks, errand.results, strict=False):
                 values.update(self._values(device, tags, decode, result))
@@ -133,9 +133,12 @@ class OnDemand:
         return values, registers, errors
 
     async def _errands(
-        self, asked: Sequence[_Asked]
+        self, asked: Sequence[_Asked], end_ms: int | None
     ) -> list[tuple[_Asked, list[tuple[Ask, list[Tag], Decode]], Errand]]:
-        """Send one errand to each unit, all at once, and wait for them. Raises as `Line.send`."""
+        """Send one errand to each unit, all at once, and wait for them, until `end_ms` (boottime) at most.
+
+        Raises as `Line.send`.
+        """
         sent = []
         loop = asyncio.get_running_loop()
         try:
@@ -145,12 +148,21 @@ class OnDemand:
                 errand = Errand(wanted.unit, asks, loop.create_future())
                 self._lines[wanted.unit.device.transport].send(errand)
                 sent.append((wanted, blocks, errand))
-            for _, _, errand in sent:
-                await errand.done
+            async with asyncio.TaskGroup() as group:
+                timer = group.create_task(self._give_up([errand for _, _, errand in sent], end_ms))
+                for _, _, errand in sent:
+                    await errand.done
+                timer.cancel()
         finally:
             for _, _, errand in sent:
                 errand.done.cancel()  # nobody waits for what is left of it
         return sent
+
+    async def _give_up(self, errands: Sequence[Errand], end_ms: int | None) -> None:
+        if end_ms is not None:
+            await self._clock.sleep_until(end_ms)
+            for errand in errands:
+                errand.fail(Retry("not read in time"))
 
     def _values(
         self, device: Device, tags: Sequence[Tag], decode: Decode, result: Answer | HeadgateError

@@ -68,16 +68,20 @@ class Errand:
     tries: int = 0
 
     def answer(self, result: Answer | HeadgateError) -> None:
-        """The next ask's result."""
+        """The next ask's result; of an errand that is done already, nobody waits for it."""
+        if self.done.done():
+            return
         self.tries = 0
         self.results.append(result)
         self._settle()
 
     def fail(self, error: HeadgateError) -> None:
         """Give up what is left of it."""
+        if self.done.done():
+            return
         self.results += [error] * (len(self.asks) - len(self.results))
         self._settle()
 
     def _settle(self) -> None:
-        if len(self.results) >= len(self.asks) and not self.done.done():
+        if len(self.results) >= len(self.asks):
             self.done.set_result(None)

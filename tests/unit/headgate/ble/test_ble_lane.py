@@ -11,6 +11,7 @@ from headgate.ble.gatt import SLOTS
 from headgate.ble.radio import Heard, Session
 from headgate.clock import ManualClock
 from headgate.driver import Reply, Request
+from headgate.errors import Retry
 from headgate.lane import URGENT_IN_A_ROW
 from headgate.model import Frame
 
@@ -38,6 +39,7 @@ class SlowRadio:
         self.connects: list[str] = []
         self.open: list[str] = []
         self.connecting = 0
+        self.lost = ""
         self._clock = clock
 
     async def start(self, adapter: str, wanted: Container[str], heard: Heard) -> None:
@@ -47,7 +49,9 @@ class SlowRadio:
         return None
 
     async def found(self, address: str, timeout_s: float) -> None:
-        return None
+        if address == self.lost:
+            await self._clock.sleep_until(self._clock.boot_ms() + round(timeout_s * 1000))
+            raise Retry(f"{address} was not heard")
 
     async def connect(self, address: str, timeout_s: float) -> Session:
         assert not self.connecting, "two connects at once"
@@ -126,6 +130,28 @@ async def test_a_read_is_the_next_connection_though_forty_polls_wait() -> None:
         characteristic = reads[0].result().result
         assert characteristic is not None
         assert characteristic["characteristics"][0]["hex"] == "1000"
+
+
+async def test_a_lost_device_does_not_cost_the_answers_of_others() -> None:
+    world = World()
+    async with world.running() as group:
+        await world.connects(100)
+        world.radio.lost = address(1)
+        args = {
+            "series": ["d1/temperature", "d0/temperature"],
+            "characteristics": [{"device": f"d{n}", "characteristic": "2a6e"} for n in (1, 2)],
+        }
+        request = Request("r", 1, "read", args, world.clock.utc_ms() + 4_000, "direct")
+        call = group.create_task(world.driver.call(request))
+        await world.clock.advance(2_900)
+        assert not call.done()
+        await world.clock.advance(200)
+        reply = call.result()
+        assert reply.status == "ok"
+        assert reply.result is not None
+        errors = [row.get("error") for rows in reply.result.values() for row in rows]
+        assert errors == ["not read in time", None, "not read in time", None]
+        assert [row["device"] for row in reply.result["characteristics"]] == ["d1", "d2"]
 
 
 async def test_polls_go_on_under_a_flood_of_reads() -> None:

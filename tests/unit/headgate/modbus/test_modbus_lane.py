@@ -78,8 +78,9 @@ class World:
     def _open(self, transport: Transport) -> SlowClient:
         return self.client
 
-    async def call(self, **args: Any) -> Reply:
-        return await self.driver.call(Request("r", 1, "read", args, 0, "direct"))
+    async def call(self, *, within_ms: int = 1 << 40, **args: Any) -> Reply:
+        deadline_ms = self.clock.utc_ms() + within_ms
+        return await self.driver.call(Request("r", 1, "read", args, deadline_ms, "direct"))
 
     async def ask(self, unit: int = 1, address: int = ASKED, count: int = 1) -> Reply:
         return await self.call(registers=[asked(unit, address, count)])
@@ -242,6 +243,24 @@ async def test_what_could_not_be_read_has_its_error() -> None:
         assert silent["error"] == "no reply within 1 s"
         assert good["values"] == [ASKED]
         assert not {"values", "t"} & (refused.keys() | silent.keys())
+
+
+async def test_a_silent_unit_does_not_cost_the_answers_of_others() -> None:
+    other = {"kind": "tcp", "host": "h", "port": 2}
+    world = World(device(1, LINES["tcp"], interval_s=3600, timeout_s=60), device(2, other, interval_s=3600))
+    async with world.running() as group:
+        await world.clock.advance(2_500_000)
+        world.client.faults[1] = NoReply("no reply within 60 s")
+        call = group.create_task(world.call(within_ms=10_000, registers=[asked(1), asked(2)]))
+        await world.clock.advance(7_400)
+        assert not call.done()
+        await world.clock.advance(200)
+        reply = call.result()
+        assert reply.status == "ok"
+        assert reply.result is not None
+        silent, good = reply.result["registers"]
+        assert (silent["error"], good["values"]) == ("not read in time", [ASKED])
+        await world.clock.advance(200_000)  # what was on the wire ends there, for nobody
 
 
 async def test_a_unit_that_is_left_alone_costs_the_line_nothing() -> None:
