@@ -92,7 +92,7 @@ async def history(story: Story) -> str:
             f"of {found.served:,} values {found.lost:,} were missing, {found.doubled} doubled, {found.wrong}"
             f" wrong, {len(found.unknown)} of nobody's series, cut off: {result['more']}; {faults}"
         )
-    way = f"as file {reply['file_id']}" if reply["file_id"] else "in one reply"
+    way = "through a file" if reply["file_id"] else "in one reply"
     return f"{sum(len(c.times) for c in columns):,} values of {len(names)} series {way}, equal to the record"
 
 
