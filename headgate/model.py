@@ -166,3 +166,9 @@ def dictionary_hash(table: Iterable[Series]) -> bytes:
     rows = [series_row(series) for series in table]
     text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).digest()[:16]
+
+
+def file_id(source: str, path: str, size_bytes: int, mtime_ns: int) -> str:
+    """What names a file's content to the cloud (docs/requests.md, "Files")."""
+    text = f"{source}\0{path}\0{size_bytes}\0{mtime_ns}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

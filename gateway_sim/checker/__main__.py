@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from gateway_sim.ble.blefile import BleError
 from gateway_sim.checker.checker import Checker
 from gateway_sim.checker.result import CloudResult, Result, TelemetryResult, WindowsResult
 from gateway_sim.checker.tables import Cloud, TablesError, cloud_of
@@ -20,10 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         cloud = Cloud(options.endpoint) if options.endpoint else cloud_of(options.cloud)
-        checker = Checker(options.plant, cloud, thing=options.thing, window_s=options.window)
+        checker = Checker(
+            options.plant, cloud, ble_directory=options.ble, thing=options.thing, window_s=options.window
+        )
         checker.look()
         result = checker.result(options.since, options.until)
-    except (PlantError, TablesError) as error:
+    except (PlantError, BleError, TablesError) as error:
         print(f"checker: {error}", file=sys.stderr)
         return 2
     if options.json:
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway_sim.checker", description=__doc__)
     parser.add_argument("--plant", type=Path, required=True, help="the directory that holds plant.json")
+    parser.add_argument("--ble", type=Path, metavar="DIR", help="the directory that holds ble.json, if any")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--cloud", type=Path, metavar="FILE", help="the simulated cloud's cloud.json")
     where.add_argument("--endpoint", metavar="URL", help="where DynamoDB answers, tables named as in wire.md")
@@ -53,12 +57,16 @@ def lines(result: Result) -> list[str]:
     parts = {"telemetry": result.telemetry, "windows": result.windows, "cloud": result.cloud}
     text: list[str] = []
     for name, part in parts.items():
-        numbers = {key: value for key, value in asdict(part).items() if isinstance(value, int)}
-        shown = "  ".join(f"{key} {value:,}" for key, value in numbers.items())
-        text.append(f"{name:<10} {'ok ' if part.ok else 'NOT OK'} {shown}")
+        text.append(f"{name:<10} {'ok ' if part.ok else 'NOT OK'} {_shown(asdict(part))}")
         text += [f"    {kind}: {words}" for kind, found in part.examples.items() for words in found]
+        if isinstance(part, TelemetryResult):
+            text += [f"    {bus:<6} {_shown(asdict(sums))}" for bus, sums in part.buses.items()]
     text += [f"    missing: {name}" for name in result.telemetry.missing]
     return text
+
+
+def _shown(numbers: Mapping[str, object]) -> str:
+    return "  ".join(f"{key} {value:,}" for key, value in numbers.items() if isinstance(value, int))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway_sim.ble import blefile
+from gateway_sim.checker.heard import RadioRecords
+from gateway_sim.checker.radio import checks_of, unchecked_of
 from gateway_sim.checker.result import Result
 from gateway_sim.checker.served import ServedRecords
 from gateway_sim.checker.tables import Cloud, IngestTables
@@ -13,20 +16,32 @@ from gateway_sim.devices import plantfile
 
 
 class Checker:
-    """Compares the records in `plant_directory` with the tables of `cloud`.
+    """Compares the plant's records, and the radio's where there is one, with the tables of `cloud`.
 
-    Raises PlantError when there is no plant.json; `look` raises TablesError when the tables cannot be read
-    (what was read until then is kept: look again).
+    Raises PlantError or BleError when there is no plant.json or ble.json; `look` raises TablesError when the
+    tables cannot be read (what was read until then is kept: look again).
     """
 
     def __init__(
-        self, plant_directory: Path, cloud: Cloud, *, thing: str | None = None, window_s: int = 10
+        self,
+        plant_directory: Path,
+        cloud: Cloud,
+        *,
+        ble_directory: Path | None = None,
+        thing: str | None = None,
+        window_s: int = 10,
     ) -> None:
         self.plant = plantfile.read(plant_directory)
+        self._radio: RadioRecords | None = None
+        checks, unchecked = [], set()
+        if ble_directory is not None:
+            radio = blefile.read(ble_directory)
+            self._radio = RadioRecords(radio, ble_directory)
+            checks, unchecked = list(checks_of(radio)), unchecked_of(radio)
         self._window_ms = window_s * 1000
         self._records = ServedRecords(self.plant, plant_directory)
         self._tables = IngestTables(cloud, thing=thing)
-        self._telemetry = Telemetry(self.plant)
+        self._telemetry = Telemetry(self.plant, checks, unchecked)
         self._windows = Windows()
 
     def look(self) -> None:
@@ -36,6 +51,17 @@ class Checker:
             self._telemetry.arrive(arrived.columns)
             self._windows.arrive(arrived.windows)
         self._telemetry.serve(self._records.new())
+        if self._radio is not None:
+            self._telemetry.serve(self._radio.new())
+
+    def excuse(self, since_ms: int, until_ms: int) -> None:
+        """See `Telemetry.excuse`."""
+        self._telemetry.excuse(since_ms, until_ms)
+
+    @property
+    def series(self) -> int:
+        """How many series are judged."""
+        return len(self._telemetry.places)
 
     def result(self, since_ms: int, until_ms: int) -> Result:
         """Judge the polls served in [since_ms, until_ms) and the windows that lie whole in it.

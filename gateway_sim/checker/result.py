@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 EXAMPLES_MAX = 5
@@ -33,6 +34,17 @@ class LostPoll:
 
 
 @dataclass(frozen=True, slots=True)
+class BusSums:
+    """Values of one field bus; `wrong` counts here also what could not be told apart."""
+
+    served: int
+    arrived: int
+    lost: int
+    doubled: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
 class TelemetryResult:
     """Numbers count values (samples), not polls.
 
@@ -40,7 +52,8 @@ class TelemetryResult:
     or wrong. lost = served - arrived. doubled: arrivals beyond the first. wrong: value, unit, decimals,
     quality or time differ, or nothing was served like it. unmatched: arrived without the counter that would
     tell their poll (it may still come; their polls count as lost). missing: series of which nothing arrived.
-    unknown: arrived series that no device has.
+    unknown: arrived series that no device has. buses: the same numbers of each field bus.
+    excused: values that never arrived and were not demanded (`Telemetry.excuse`).
     """
 
     served: int
@@ -53,6 +66,8 @@ class TelemetryResult:
     unknown: tuple[str, ...]
     examples: dict[str, tuple[str, ...]]
     lost_polls: tuple[LostPoll, ...]
+    buses: Mapping[str, BusSums]
+    excused: int = 0
 
     @property
     def ok(self) -> bool:

@@ -16,13 +16,17 @@ FORMAT = {"uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "float32": "
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """One answered read of a group: `raws` are parallel to the group's tags."""
+    """One answered read of a group, or one packet: `raws` are parallel to the group's tags.
+
+    One that is not `required` may arrive, once and right, and need not.
+    """
 
     t_ms: int
     device: str
     group: str
     count: int
     raws: Sequence[Raw]
+    required: bool = True
 
 
 class RegisterDecoder:

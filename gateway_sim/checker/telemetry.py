@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gateway_sim.checker.arrived import Column, Raw, Reading, double_of
-from gateway_sim.checker.result import Faults, LostPoll, TelemetryResult
+from gateway_sim.checker.result import BusSums, Faults, LostPoll, TelemetryResult
 from gateway_sim.checker.served import Poll
 from gateway_sim.devices.plantfile import Group, Plant, Tag
 
@@ -23,8 +23,8 @@ class Row:
     again: list[tuple[int, Raw]] = field(default_factory=list)
     flaws: list[tuple[int, str]] = field(default_factory=list)
 
-    def counts(self) -> list[int]:
-        """The polls this timestamp stands for: its counter, and further ones if several came."""
+    def counters(self) -> list[int]:
+        """What arrived of the group's first tag: its counter, and further ones if several came."""
         found = [self.raws[0], *(raw for index, raw in self.again if index == 0)]
         return [raw for raw in found if isinstance(raw, int)]
 
@@ -32,12 +32,32 @@ class Row:
 class GroupCheck:
     """One poll group of one device: what was served, and what arrived of it."""
 
+    bus, kind = "modbus", "polls"
+    excused: Sequence[tuple[int, int]] = ()
+
     def __init__(self, device: str, group: Group) -> None:
+        self.timeline: object = None
         self.device, self.group = device, group
         self.names = [f"{device}/{tag.name}" for tag in group.tags]
         self.polls: dict[int, Poll] = {}
         self.rows: dict[int, Row] = {}
         self.valueless = 0
+
+    def demands(self, poll: Poll) -> bool:
+        """Whether a poll must have arrived."""
+        return poll.required and not self.is_excused(poll)
+
+    def is_excused(self, poll: Poll) -> bool:
+        """Whether it was served while nobody could keep it."""
+        return any(since_ms <= poll.t_ms < until_ms for since_ms, until_ms in self.excused)
+
+    def counts(self, t_ms: int, row: Row) -> list[int]:
+        """The polls that a timestamp stands for; they need not be in the record."""
+        return row.counters()
+
+    def matched(self) -> list[tuple[int, Row, list[int]]]:
+        """What arrived, in order of time, with the polls it stands for."""
+        return [(t_ms, row, self.counts(t_ms, row)) for t_ms, row in sorted(self.rows.items())]
 
     def arrive(self, index: int, column: Column) -> None:
         """Put a column's values to their timestamps; the tag's index is its place in the group."""
@@ -71,18 +91,27 @@ def _flaw(tag: Tag, column: Column) -> str:
 
 
 class Telemetry:
-    """Takes served polls and arrived columns in any order; `result` judges an interval at any time."""
+    """Takes served polls and arrived columns in any order; `result` judges an interval at any time.
 
-    def __init__(self, plant: Plant) -> None:
-        self.groups = {
-            (device.name, group.name): GroupCheck(device.name, group)
-            for device in plant.devices
-            for group in device.groups
-        }
+    `more` are checks besides the plant's, `unchecked` series that may arrive and are not judged.
+    """
+
+    def __init__(self, plant: Plant, more: Iterable[GroupCheck] = (), unchecked: Iterable[str] = ()) -> None:
+        checks = [GroupCheck(device.name, group) for device in plant.devices for group in device.groups]
+        checks += more
+        self.groups = {(check.device, check.group.name): check for check in checks}
+        self._unchecked = frozenset(unchecked)
+        self._excused: list[tuple[int, int]] = []
+        for check in checks:
+            check.excused = self._excused
         self.places = {
             name: (check, index) for check in self.groups.values() for index, name in enumerate(check.names)
         }
         self.unknown: set[str] = set()
+
+    def excuse(self, since_ms: int, until_ms: int) -> None:
+        """What is served in [since_ms, until_ms) may be missing; what arrives of it must be right."""
+        self._excused.append((since_ms, until_ms))
 
     def serve(self, polls: Iterable[Poll]) -> None:
         for poll in polls:
@@ -91,6 +120,8 @@ class Telemetry:
     def arrive(self, columns: Iterable[Column]) -> None:
         for column in columns:
             place = self.places.get(column.series)
+            if place is None and column.series in self._unchecked:
+                continue
             if place is None:
                 self.unknown.add(column.series)
             else:
@@ -98,25 +129,27 @@ class Telemetry:
 
     def result(self, since_ms: int, until_ms: int) -> TelemetryResult:
         """Judge the polls that were served in [since_ms, until_ms)."""
-        judge = _Judge(since_ms, until_ms)
+        judges: dict[str, _Judge] = {}
         for check in self.groups.values():
-            judge.group(check)
+            judges.setdefault(check.bus, _Judge(since_ms, until_ms)).group(check)
+        every = list(judges.values())
+        kinds = ("lost", "doubled", "wrong", "unmatched")
+        faults = {kind: [getattr(judge, kind) for judge in every] for kind in kinds}
+        count = {kind: sum(found.count for found in faults[kind]) for kind in kinds}
+        served = sum(judge.served for judge in every)
         return TelemetryResult(
-            judge.served,
-            judge.served - judge.lost.count,
-            judge.lost.count,
-            judge.doubled.count,
-            judge.wrong.count,
-            judge.unmatched.count,
-            tuple(judge.missing),
+            served,
+            served - count["lost"],
+            count["lost"],
+            count["doubled"],
+            count["wrong"],
+            count["unmatched"],
+            tuple(name for judge in every for name in judge.missing),
             tuple(sorted(self.unknown)),
-            {
-                "lost": tuple(judge.lost.examples),
-                "doubled": tuple(judge.doubled.examples),
-                "wrong": tuple(judge.wrong.examples),
-                "unmatched": tuple(judge.unmatched.examples),
-            },
-            tuple(judge.lost_polls),
+            {kind: tuple(words for found in faults[kind] for words in found.examples) for kind in kinds},
+            tuple(lost for judge in every for lost in judge.lost_polls),
+            {bus: judge.sums() for bus, judge in judges.items()},
+            sum(judge.excused for judge in every),
         )
 
 
@@ -135,29 +168,42 @@ def columns_of(readings: Iterable[Reading]) -> list[Column]:
     return [Column(r.series, r.unit, r.decimals, [r.t_ms], [r.raw], [r.quality]) for r in readings]
 
 
+Match = tuple[int, Row, list[int]]
+"""UTC ms, what arrived with it, and the polls it stands for."""
+
+
 class _Judge:
     def __init__(self, since_ms: int, until_ms: int) -> None:
         self.since_ms, self.until_ms = since_ms, until_ms
-        self.served = 0
+        self.served = self.excused = 0
         self.lost, self.doubled, self.wrong, self.unmatched = Faults(), Faults(), Faults(), Faults()
         self.missing: list[str] = []
         self.lost_polls: list[LostPoll] = []
 
     def group(self, check: GroupCheck) -> None:
-        rows_of: dict[int, list[tuple[int, Row]]] = {}
-        for t_ms, row in sorted(check.rows.items()):
-            counts = row.counts()
+        rows_of: dict[int, list[Match]] = {}
+        for t_ms, row, counts in check.matched():
             for count in set(counts):
-                rows_of.setdefault(count, []).append((t_ms, row))
+                rows_of.setdefault(count, []).append((t_ms, row, counts))
             if not counts or any(count not in check.polls for count in counts):
                 self._strays(check, t_ms, row, counts)
         judged = [poll for poll in check.polls.values() if self.since_ms <= poll.t_ms < self.until_ms]
         seen = [False] * len(check.names)
         for poll in judged:
-            self.served += len(check.names)
-            self._poll(check, poll, rows_of.get(poll.count, []), seen)
-        if judged:
+            rows = rows_of.get(poll.count, [])
+            if check.demands(poll) or rows:
+                self.served += len(check.names)
+                self._poll(check, poll, rows, seen)
+            elif check.is_excused(poll):
+                self.excused += len(check.names)
+        if any(check.demands(poll) for poll in judged):
             self.missing += [name for name, there in zip(check.names, seen, strict=True) if not there]
+
+    def sums(self) -> BusSums:
+        """What was counted, apart from what only words tell."""
+        lost = self.lost.count
+        wrong = self.wrong.count + self.unmatched.count
+        return BusSums(self.served, self.served - lost, lost, self.doubled.count, wrong)
 
     def _strays(self, check: GroupCheck, t_ms: int, row: Row, counts: Sequence[int]) -> None:
         """Values that no served poll stands behind."""
@@ -168,11 +214,11 @@ class _Judge:
                 continue
             arrived = f"{check.names[index]} at {t_ms}: arrived {_words(check.group.tags[index], raw)}"
             if counts:
-                self.wrong.add(f"{arrived}, but polls {counts} are not in the record")
+                self.wrong.add(f"{arrived}, but {check.kind} {counts} are not in the record")
             else:
                 self.unmatched.add(f"{arrived}, but its counter did not")
 
-    def _poll(self, check: GroupCheck, poll: Poll, rows: list[tuple[int, Row]], seen: list[bool]) -> None:
+    def _poll(self, check: GroupCheck, poll: Poll, rows: list[Match], seen: list[bool]) -> None:
         if len(rows) == 1 and rows[0][1].raws == poll.raws and not (rows[0][1].again or rows[0][1].flaws):
             seen[:] = [True] * len(seen)  # the plain case costs one comparison
             self._time(check, poll, rows[0][0], len(seen))
@@ -180,7 +226,7 @@ class _Judge:
         lost = 0
         for index, expected in enumerate(poll.raws):
             lost += self._value(check, poll, index, expected, rows, seen)
-        for t_ms, row in rows:
+        for t_ms, row, _ in rows:
             self._time(check, poll, t_ms, sum(raw is not None for raw in row.raws))
         if lost:
             self.lost_polls.append(LostPoll(check.device, check.group.name, poll.count, poll.t_ms, lost))
@@ -191,19 +237,19 @@ class _Judge:
         poll: Poll,
         index: int,
         expected: Raw,
-        rows: list[tuple[int, Row]],
+        rows: list[Match],
         seen: list[bool],
     ) -> int:
         """Judge one tag of one poll; 1 if it never arrived."""
         tag, where = check.group.tags[index], f"{check.names[index]} poll {poll.count}"
-        arrived = [raw for _, row in rows for raw in _share(row, index, poll.count)]
+        arrived = [raw for _, row, counts in rows for raw in _share(row, index, poll.count, counts)]
         if not arrived:
             self.lost.add(f"{where}: served {_words(tag, expected)} at {poll.t_ms}, never arrived")
             return 1
         seen[index] = True
         if len(arrived) > 1:
             self.doubled.add(f"{where}: served once, arrived {len(arrived)} times", len(arrived) - 1)
-        flaws = [words for _, row in rows for at, words in row.flaws if at == index]
+        flaws = [words for _, row, _ in rows for at, words in row.flaws if at == index]
         if different := [raw for raw in arrived if raw != expected]:
             self.wrong.add(f"{where}: served {_words(tag, expected)}, arrived {_words(tag, different[0])}")
         elif flaws:
@@ -217,11 +263,11 @@ class _Judge:
             self.wrong.add(f"{words}, its samples say {offset:+d} ms", values)
 
 
-def _share(row: Row, index: int, count: int) -> list[Raw]:
+def _share(row: Row, index: int, count: int, counts: Sequence[int]) -> list[Raw]:
     """A tag's arrivals for poll `count`: of k polls with one timestamp the n-th has the n-th value."""
     values = [row.raws[index], *(raw for at, raw in row.again if at == index)]
     values = [raw for raw in values if raw is not None]
-    counts = list(dict.fromkeys(row.counts()))
+    counts = list(dict.fromkeys(counts))
     return values[counts.index(count) :: len(counts)] if len(counts) > 1 else values
 
 

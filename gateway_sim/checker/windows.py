@@ -72,8 +72,8 @@ def _samples(check: GroupCheck) -> _Samples:
     """Join the arrived timestamps with what was served: by time, of equal times as acquired."""
     joined = sorted(
         (t_ms, count)
-        for t_ms, row in check.rows.items()
-        for count in dict.fromkeys(row.counts())
+        for t_ms, _, counts in check.matched()
+        for count in dict.fromkeys(counts)
         if count in check.polls
     )
     served: list[Sequence[int]] = [
@@ -81,7 +81,9 @@ def _samples(check: GroupCheck) -> _Samples:
         for _, count in joined
     ]
     arrived = {count for _, count in joined}
-    absent = sorted(poll.t_ms for count, poll in check.polls.items() if count not in arrived)
+    absent = sorted(
+        poll.t_ms for count, poll in check.polls.items() if check.demands(poll) and count not in arrived
+    )
     return _Samples([t_ms for t_ms, _ in joined], served, absent)
 
 

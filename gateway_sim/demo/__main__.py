@@ -12,10 +12,12 @@ import time
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
+from gateway_sim.ble.blefile import BleError
 from gateway_sim.checker.tables import TablesError
 from gateway_sim.demo.report import Report, Samples, StepResult
 from gateway_sim.demo.screen import Screen
-from gateway_sim.demo.story import STEPS, StepFailed, Story, now_ms
+from gateway_sim.demo.steps import STEPS
+from gateway_sim.demo.story import StepFailed, Story, now_ms
 from gateway_sim.demo.watch import Watch
 from gateway_sim.devices.plantfile import PlantError
 from gateway_sim.runs.gateway import Plan, VirtualGateway
@@ -27,7 +29,7 @@ START = ("start", "Virtual gateway, plant and cloud come up")
 WINDOW_S = 5
 """Shorter than a site's usual window, so that a short story sees several."""
 INTERRUPTED = 130
-TOLD = (StepFailed, NotStarted, TablesError, PlantError)
+TOLD = (StepFailed, NotStarted, TablesError, PlantError, BleError)
 """What ends a step in words; anything else is a fault of the demo itself."""
 
 
@@ -50,9 +52,12 @@ async def _demo(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, task.cancel)
     run = make_run(REPOSITORY / ".run")
     environment = {"HEADGATE_RUNTIME_CACHE": str(REPOSITORY / ".cache" / "runtime")}
-    plan = Plan(profile=options.profile, window_s=WINDOW_S)
+    plan = Plan(
+        profile=options.profile, window_s=WINDOW_S, ble=True, files=True, all_in_one=options.all_in_one
+    )
     titles = [START, *((step.name, step.title) for step in STEPS)]
-    heading = f"Headgate demo: {plan.thing} on the {plan.profile} nucleus"
+    shape = ", all in one process" if plan.all_in_one else ""
+    heading = f"Headgate demo: {plan.thing} on the {plan.profile} nucleus{shape}"
     async with Processes(run, environment) as processes:
         gateway = VirtualGateway(plan, processes, REPOSITORY)
         with Screen(titles, heading, quiet=options.json) as screen:
@@ -81,7 +86,8 @@ async def _tell(gateway: VirtualGateway, screen: Screen) -> Report:
         screen.end(results[-1])
     samples = await story.account() if results[0].ok else Samples()
     memory = gateway.pss_mb() if results[0].ok else {}
-    return Report(gateway.plan.profile, len(told), results, samples, memory)
+    plan = gateway.plan
+    return Report(plan.profile, len(told), results, samples, memory, all_in_one=plan.all_in_one)
 
 
 async def _result(name: str, telling: Coroutine[None, None, str]) -> StepResult:
@@ -100,15 +106,15 @@ async def _result(name: str, telling: Coroutine[None, None, str]) -> StepResult:
 
 async def _start(gateway: VirtualGateway) -> str:
     await gateway.start()
-    return f"{len(gateway.plan.components)} components deployed from greengrass-build/"
+    return f"{len(gateway.components)} components deployed from greengrass-build/"
 
 
 async def _keep(gateway: VirtualGateway, screen: Screen) -> None:
     cloud, keys = gateway.cloud, gateway.cloud["observer"]
-    hub = gateway.status()["components"]["headgate.Hub"]["pid"]
+    hub = gateway.status()["components"][gateway.hub]["pid"]
     broker = f"-h localhost -p {cloud['broker']['port']} --cafile {cloud['ca']}"
     pokes = (
-        ("the hub's log", f"tail -f {gateway.run.gateway}/logs/headgate.Hub.log"),
+        ("the hub's log", f"tail -f {gateway.run.gateway}/logs/{gateway.hub}.log"),
         ("every message", f"mosquitto_sub {broker} --cert {keys['cert']} --key {keys['key']} -v -t '#'"),
         ("kill the hub", f"kill -9 {hub}"),
         ("judge it again", f".venv/bin/python -m gateway_sim.checker {_checker_options(gateway)}"),
@@ -120,7 +126,7 @@ async def _keep(gateway: VirtualGateway, screen: Screen) -> None:
 
 
 def _checker_options(gateway: VirtualGateway) -> str:
-    where = f"--plant {gateway.run.plant} --cloud {gateway.run.cloud / 'cloud.json'}"
+    where = f"--plant {gateway.run.plant} --ble {gateway.run.ble} --cloud {gateway.run.cloud / 'cloud.json'}"
     return f"{where} --window {gateway.plan.window_s} --until $(($(date +%s%3N) - 15000))"
 
 
@@ -170,6 +176,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--profile", choices=("classic", "lite"), default="classic", help="which nucleus to play"
     )
+    parser.add_argument("--all-in-one", action="store_true", help="run every role in one process")
     parser.add_argument("--once", action="store_true", help="tell the story once and end, without a prompt")
     parser.add_argument("--keep", action="store_true", help="leave the gateway running afterwards")
     parser.add_argument(

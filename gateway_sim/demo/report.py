@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +19,29 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Values over the whole run: served by the devices, arrived in the cloud's tables."""
+    """Values over the whole run: served by the devices, arrived in the cloud's tables; `buses`: of each.
+
+    `unwritten`: read by a process that was killed before they were on disk; not counted as served.
+    """
 
     served: int = 0
     arrived: int = 0
     lost: int = 0
     doubled: int = 0
+    unwritten: int = 0
+    buses: Mapping[str, Samples] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Numbers, and those of each bus where there are several."""
+        numbers: dict[str, Any] = {
+            "served": self.served,
+            "arrived": self.arrived,
+            "lost": self.lost,
+            "doubled": self.doubled,
+        }
+        if self.buses:
+            numbers["unwritten"] = self.unwritten
+        return numbers | {name: bus.as_json() for name, bus in self.buses.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,26 +53,25 @@ class Report:
     steps: Sequence[StepResult] = ()
     samples: Samples = field(default_factory=Samples)
     pss_mb: dict[str, float] = field(default_factory=dict)
+    all_in_one: bool = False
 
     @property
     def ok(self) -> bool:
         held = len(self.steps) == self.planned and all(step.ok for step in self.steps)
-        return held and self.samples.served > 0 and not (self.samples.lost or self.samples.doubled)
+        samples = self.samples
+        flowed = all(part.served > 0 for part in (samples, *samples.buses.values()))
+        return held and flowed and not (samples.lost or samples.doubled)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `./dev demo --json` prints."""
         return {
             "ok": self.ok,
             "profile": self.profile,
+            "all_in_one": self.all_in_one,
             "steps": [
                 {"name": s.name, "ok": s.ok, "detail": s.detail, "seconds": round(s.seconds, 1)}
                 for s in self.steps
             ],
-            "samples": {
-                "served": self.samples.served,
-                "arrived": self.samples.arrived,
-                "lost": self.samples.lost,
-                "doubled": self.samples.doubled,
-            },
+            "samples": self.samples.as_json(),
             "pss_mb": self.pss_mb,
         }

@@ -82,9 +82,16 @@ class Screen:
         """The closing tables: samples, memory, and where everything is."""
         samples = report.samples
         table = Table(title="Samples", title_justify="left")
+        table.add_column("bus")
         for column in ("served", "arrived", "lost", "doubled"):
             table.add_column(column, justify="right")
-        table.add_row(*(f"{n:,}" for n in (samples.served, samples.arrived, samples.lost, samples.doubled)))
+        for name, part in (*samples.buses.items(), ("all", samples)):
+            numbers = (part.served, part.arrived, part.lost, part.doubled)
+            table.add_row(name, *(f"{n:,}" for n in numbers), style="bold" if part is samples else "")
+        if samples.unwritten:
+            table.caption = (
+                f"{samples.unwritten:,} more were read by a process killed before they were on disk"
+            )
         memory = Table(title="Memory", title_justify="left")
         memory.add_column("component")
         memory.add_column("PSS MB", justify="right")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway_sim.checker.checker import Checker
+from gateway_sim.checker.result import BusSums
 from gateway_sim.checker.tables import cloud_of
 from gateway_sim.runs.gateway import VirtualGateway
 
@@ -25,6 +26,8 @@ class Account:
     windows: int
     windows_lost: int
     windows_wrong: int
+    buses: Mapping[str, BusSums]
+    excused: int
     examples: Sequence[str]
 
 
@@ -42,13 +45,21 @@ class Watch:
         if self._opened is None:
             run, plan = self._gateway.run, self._gateway.plan
             where = cloud_of(run.cloud / "cloud.json")
-            self._opened = Checker(run.plant, where, thing=plan.thing, window_s=plan.window_s)
+            ble = run.ble if plan.ble else None
+            self._opened = Checker(
+                run.plant, where, ble_directory=ble, thing=plan.thing, window_s=plan.window_s
+            )
         return self._opened
 
     async def check(self, since_ms: int, until_ms: int) -> Account:
         """Judge what was served in [since_ms, until_ms), UTC ms."""
         async with self._one_at_a_time:
             return await asyncio.to_thread(self._check, since_ms, until_ms)
+
+    async def excuse(self, since_ms: int, until_ms: int) -> None:
+        """What is served in the interval may be missing from now on."""
+        async with self._one_at_a_time:
+            self._checker.excuse(since_ms, until_ms)
 
     async def envelopes(self) -> int:
         """How many envelopes the cloud's table holds."""
@@ -65,7 +76,6 @@ class Watch:
         self._checker.look()
         result = self._checker.result(since_ms, until_ms)
         telemetry, windows, cloud = result.telemetry, result.windows, result.cloud
-        series = sum(len(group.tags) for device in self._checker.plant.devices for group in device.groups)
         parts = (telemetry.examples, windows.examples, cloud.examples)
         return Account(
             served=telemetry.served,
@@ -73,10 +83,12 @@ class Watch:
             lost=telemetry.lost + telemetry.unmatched,
             doubled=telemetry.doubled,
             wrong=telemetry.wrong + cloud.unreadable + cloud.rejected + len(telemetry.unknown),
-            series=series,
+            series=self._checker.series,
             missing_series=telemetry.missing,
             windows=windows.arrived,
             windows_lost=windows.lost + windows.unjudged,
             windows_wrong=windows.wrong + windows.doubled,
+            buses=telemetry.buses,
+            excused=telemetry.excused,
             examples=[words for part in parts for found in part.values() for words in found],
         )

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until a signal; 0 after an orderly stop, 2 when the plant cannot be."""
     options = _parser().parse_args(arguments)
     try:
-        asyncio.run(_serve(_layouts(options), options.dir, options.seed, options.host))
+        asyncio.run(_serve(_layouts(options), options))
     except PlantError as error:
         print(f"plant: {error}", file=sys.stderr)
         return 2
@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="what the story is drawn from (default 1)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
     parser.add_argument("--scale", choices=sorted(SCALES), default="demo", help="a named size (default demo)")
+    parser.add_argument("--delay", type=float, default=0.0, metavar="S", help="how long each answer takes")
     sizes = parser.add_argument_group("a plant of equal meters; each overrides the scale's")
     sizes.add_argument("--devices", type=int, help="number of devices")
     sizes.add_argument("--tags", type=int, help="tags per device, the counter included")
@@ -53,12 +54,15 @@ def _layouts(options: argparse.Namespace) -> list[DeviceLayout]:
     )
 
 
-async def _serve(layouts: Sequence[DeviceLayout], directory: Path, seed: int, host: str) -> None:
+async def _serve(layouts: Sequence[DeviceLayout], options: argparse.Namespace) -> None:
+    directory: Path = options.dir
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(layouts, directory, seed=seed, host=host) as plant:
+    async with running(
+        layouts, directory, seed=options.seed, host=options.host, answer_delay_s=options.delay
+    ) as plant:
         rate = plant.plant.values_per_s()
         print(f"plant: {len(layouts)} devices, {rate:,.0f} values/s, {directory / FILE_NAME}", flush=True)
         await stop.wait()

@@ -44,6 +44,7 @@ async def running(
     seed: int = 1,
     host: str = "127.0.0.1",
     utc_ms: Callable[[], int] = utc_now_ms,
+    answer_delay_s: float = 0.0,
 ) -> AsyncIterator[RunningPlant]:
     """Serve the devices while the context is open; their records and `plant.json` stay in `directory`.
 
@@ -57,6 +58,7 @@ async def running(
         for layout in layouts:
             record = stack.enter_context(contextlib.closing(ServedRecord(directory, layout.name)))
             device = SimulatedDevice(layout.name, layout.unit, layout.blocks, record, utc_ms, origin_ms)
+            device.answer_delay_s = answer_delay_s
             devices[layout.name] = device
             described.append(await _listen(layout, device, host, stack))
         plant = Plant(seed, origin_ms, tuple(described))

@@ -28,7 +28,11 @@ from gateway_sim.runs.rundir import RunDir
 from gateway_sim.runs.usage import usage
 
 Profile = Literal["classic", "lite"]
-COMPONENTS = ("headgate.Runtime", "headgate.Hub", "headgate.ModbusBridge")
+HUB, ALL_IN_ONE = "headgate.Hub", "headgate.AllInOne"
+COMPONENTS = ("headgate.Runtime", HUB, "headgate.ModbusBridge")
+BLE_BRIDGE, COURIER = "headgate.BleBridge", "headgate.FileCourier"
+FILE_SOURCE = "records"
+"""The source that a plan with files configures; its folder is `RunDir.files`."""
 KEEPALIVE_S = 3
 """A short MQTT keepalive, so that a silent line is found within the demo's patience."""
 STATUS_PAUSE_S = 0.1
@@ -40,7 +44,8 @@ SETTLED = ("RUNNING", "FINISHED")
 class Plan:
     """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
 
-    `ble` starts a radio with sensors; `components` names the bridge for them.
+    `ble` starts a radio with sensors, `files` configures a folder to be offered; the components for them are
+    deployed beside `components`. `all_in_one` deploys one component in place of all of these.
     """
 
     profile: Profile = "classic"
@@ -51,6 +56,8 @@ class Plan:
     build: Path | None = None
     """Where the components are staged; the repository's `greengrass-build` unless given."""
     ble: bool = False
+    files: bool = False
+    all_in_one: bool = False
 
 
 class VirtualGateway:
@@ -67,6 +74,24 @@ class VirtualGateway:
     @property
     def run(self) -> RunDir:
         return self.processes.run
+
+    @property
+    def components(self) -> Sequence[str]:
+        """What is deployed."""
+        if self.plan.all_in_one:
+            return ("headgate.Runtime", ALL_IN_ONE)
+        opted = ((BLE_BRIDGE, self.plan.ble), (COURIER, self.plan.files))
+        return (*self.plan.components, *(name for name, wanted in opted if wanted))
+
+    @property
+    def hub(self) -> str:
+        """The component in which the hub runs."""
+        return ALL_IN_ONE if self.plan.all_in_one else HUB
+
+    @property
+    def courier(self) -> str:
+        """The component in which the courier runs."""
+        return ALL_IN_ONE if self.plan.all_in_one else COURIER
 
     async def start(self) -> None:
         """Start everything; returns when the nucleus runs its components."""
@@ -105,9 +130,7 @@ class VirtualGateway:
             async with asyncio.timeout(timeout_s):
                 while True:
                     states = self.status()["components"]
-                    waiting = [
-                        n for n in self.plan.components if states.get(n, {}).get("state") not in SETTLED
-                    ]
+                    waiting = [n for n in self.components if states.get(n, {}).get("state") not in SETTLED]
                     if not waiting:
                         return
                     if name := self.processes.exited():
@@ -174,9 +197,18 @@ class VirtualGateway:
         self._proxy_address = "{}:{}".format(*listen)
 
     def site(self) -> dict[str, Any]:
-        """The site document that reads all of the plant, and of the radio where there is one."""
+        """The site document that reads all of the plant, hears the radio, sends from the folder."""
         document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
-        return {**document, "ble": ble_section(self._radio())} if self.plan.ble else document
+        if self.plan.ble:
+            document["ble"] = ble_section(self._radio())
+        if self.plan.files:
+            document["files"] = self.files_section()
+        return document
+
+    def files_section(self) -> dict[str, Any]:
+        """The folder of files of this run; they are stable quickly, and their parts are small."""
+        sources = [{"name": FILE_SOURCE, "path": str(self.run.files)}]
+        return {"stable_s": 0.5, "scan_s": 1, "part_size_bytes": 5 * 1024**2, "sources": sources}
 
     def write_deployment(self, document: Mapping[str, Any]) -> None:
         """Write the site document and the deployment that names it; `start_nucleus(deploy=True)` takes it."""
@@ -185,13 +217,13 @@ class VirtualGateway:
         site.write_bytes(text)
         state = {"stateRoot": str(self.run.state)}
         where = {"uri": site.as_uri(), "sha256": hashlib.sha256(text).hexdigest()}
-        merges = {"headgate.Runtime": {}, "headgate.Hub": {**state, "site": where}}
+        merges = {"headgate.Runtime": {}, self.hub: {**state, "site": where}}
         components = {
             name: {
                 "componentVersion": self._version(name),
                 "configurationUpdate": {"merge": merges.get(name, state)},
             }
-            for name in self.plan.components
+            for name in self.components
         }
         deployment = {"deploymentName": self.plan.thing, "components": components}
         (self.run.path / "deployment.json").write_text(json.dumps(deployment, indent=1))

@@ -44,6 +44,11 @@ class RunDir:
         return (self.link or self.path) / "ble"
 
     @property
+    def files(self) -> Path:
+        """What the gateway's applications write: the folder that a plan with files offers."""
+        return self.path / "files"
+
+    @property
     def control(self) -> Path:
         return (self.link or self.path) / "control"
 
@@ -61,7 +66,7 @@ def make_run(base: Path) -> RunDir:
     run_id = os.environ.get(MARK) or secrets.token_hex(4)
     path = (base / run_id).resolve()
     _forget_old_runs(base)
-    for part in ("plant", "ble", "cloud", "gateway", "control", "state", "logs"):
+    for part in ("plant", "ble", "cloud", "gateway", "control", "state", "logs", "files"):
         (path / part).mkdir(parents=True, exist_ok=True)
     link = None
     if len(os.fsencode(path)) + SOCKET_NAME_ROOM > SOCKET_PATH_LIMIT:

@@ -62,6 +62,11 @@ class Section:
         self._asked.add(key)
         return self._values.get(key) is not None
 
+    def present(self, keys: Collection[str]) -> set[str]:
+        """Those of the keys that are there with a value other than null."""
+        self._asked.update(keys)
+        return {key for key in keys if self._values.get(key) is not None}
+
     def fault(self, key: str, what: str, hint: str = "") -> None:
         """Note a fault that a getter cannot know of."""
         self.problems.add(self.at(key), what, hint)
@@ -169,13 +174,15 @@ class Section:
 
 def unknown_keys(values: Collection[str], known: Collection[str], path: str, problems: Problems) -> None:
     """Note each key of `values` that is not in `known`, with the nearest known one as a hint."""
+    unknown = [key for key in values if key not in known]
+    if not unknown:
+        return
     by_lower_case = {name.lower(): name for name in sorted(known)}
-    for key in values:
-        if key not in known:
-            close = difflib.get_close_matches(str(key).lower(), by_lower_case, 1)
-            meant = f"did you mean {by_lower_case[close[0]]!r}?" if close else ""
-            hint = meant or "known are " + ", ".join(sorted(known))
-            problems.add(f"{path}.{key}" if path else str(key), "unknown key", hint)
+    for key in unknown:
+        close = difflib.get_close_matches(str(key).lower(), by_lower_case, 1)
+        meant = f"did you mean {by_lower_case[close[0]]!r}?" if close else ""
+        hint = meant or "known are " + ", ".join(sorted(known))
+        problems.add(f"{path}.{key}" if path else str(key), "unknown key", hint)
 
 
 def describe(value: object) -> str:

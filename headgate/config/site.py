@@ -83,7 +83,10 @@ def _load(text: str) -> object:
 
 
 class _Loader(yaml.CSafeLoader):
-    """CSafeLoader that refuses a mapping with the same key twice instead of taking the last."""
+    """CSafeLoader that refuses a mapping with the same key twice instead of taking the last.
+
+    Of words only true and false are booleans, as in YAML 1.2 and JSON: `on`, `off`, `yes`, `no` are texts.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
@@ -98,6 +101,12 @@ class _Loader(yaml.CSafeLoader):
                     )
                 seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in resolvers if each[0] != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

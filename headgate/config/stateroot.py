@@ -59,6 +59,11 @@ class StateRoot:
         return self.spool / "replies"
 
     @property
+    def courier(self) -> Path:
+        """Directory of what the courier knows: what it announced, and how far each upload is."""
+        return self.spool / "courier"
+
+    @property
     def audit(self) -> Path:
         """Directory of what became of each request, one file a day."""
         return self.path / "audit"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from headgate.modbus.client import ExceptionReply, WrongReply
-from headgate.modbus.config import BIT_TABLES, Table
+from headgate.modbus.tags import BIT_TABLES, Table
 
 FUNCTION_CODES: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 """Of reading a table (Modbus Application Protocol V1.1b3, 6.1 to 6.4)."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from headgate.errors import HeadgateError, Retry
-from headgate.modbus.config import Table
+from headgate.modbus.tags import Table
 
 _EXCEPTIONS = {
     1: "illegal function",

@@ -20,8 +20,8 @@ from pymodbus.transaction import TransactionManager
 from headgate.errors import HeadgateError
 from headgate.modbus.checks import FUNCTION_CODES, data_bytes, read_reply
 from headgate.modbus.client import NoReply, NotConnected, WrongReply
-from headgate.modbus.config import Table
 from headgate.modbus.framing import AsciiFramer, RawReply, RtuFramer, TcpFramer
+from headgate.modbus.tags import Table
 from headgate.modbus.tls import explain, make_context
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Tcp, Tls, Transport, Udp, numbered
 

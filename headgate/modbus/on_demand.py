@@ -11,9 +11,10 @@ from headgate.clock import Clock
 from headgate.driver import Refused, Reply, Request, answer_by_ms
 from headgate.errors import HeadgateError, Retry
 from headgate.modbus.codec import Decode, Field, make_decoder
-from headgate.modbus.config import BIT_TABLES, MAX_BITS, MAX_REGISTERS, TABLES, Device, Tag
+from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device
 from headgate.modbus.line import Line
 from headgate.modbus.planner import Span, plan_reads
+from headgate.modbus.tags import BIT_TABLES, TABLES, Tag
 from headgate.modbus.transports import Transport
 from headgate.modbus.work import Answer, Ask, Errand, Unit
 
@@ -210,7 +211,7 @@ def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[Ask, list[Tag],
         )
         for block in blocks:
             members = [here[i] for i in block.members]
-            fields = [Field(tag.address - block.address, tag.type, tag.decimals) for tag in members]
+            fields = [Field(tag.address - block.address, tag.form) for tag in members]
             decode = make_decoder(fields, block.count)
             reads.append((Ask(table, block.address, block.count), members, decode))
     return reads

@@ -8,7 +8,7 @@ taken for, none of them is under way any more. Such a read is a proof.
 from __future__ import annotations
 
 from headgate.modbus.checks import data_bytes
-from headgate.modbus.config import BIT_TABLES, TABLES, Table
+from headgate.modbus.tags import BIT_TABLES, TABLES, Table
 
 PATIENCE_MS = 10_000
 PATIENCE_TIMEOUTS = 10

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from headgate.errors import HeadgateError
 from headgate.modbus.breaker import Breaker
 from headgate.modbus.codec import Decode
-from headgate.modbus.config import Device, Table
+from headgate.modbus.config import Device
 from headgate.modbus.owed import Owed
+from headgate.modbus.tags import Table
 
 
 @dataclass(frozen=True, slots=True)

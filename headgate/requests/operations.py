@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,15 +16,21 @@ from headgate.errors import Reject, Retry
 from headgate.model import series_row
 from headgate.requests.desk import Operation, Operations
 from headgate.requests.directory import Directory
+from headgate.requests.filenews import FileNews
 from headgate.requests.history import History
 from headgate.requests.model import parse_reply, request_json, short, spelled
 from headgate.requests.reading import Part, merge_read, plan_read
 
 CALL_TOPIC = "hg/v1/local/call/{source}"
 COURIER = "files"
+COURIER_TIMEOUT_S = 10.0
+"""It answers at once: one that is silent so long is not deployed, or restarts."""
 MAX_PAGES = 200
 """Of a list of files, each a message of the local bus."""
 MIN_TIMEOUT_S = 0.05
+STATUS_EVERY_MS = 10_000
+"""How often an upload that is waited for is asked after, for the case that the news of its end was lost."""
+STATUS_TIMEOUT_S = 10.0
 TIME_PART = 0.9
 """Of the time left, for whom is asked; the rest is for saying that nobody answered."""
 
@@ -37,6 +45,7 @@ class HubOperations:
     clock: Clock
     directory: Directory
     history: History
+    news: FileNews
 
     def mapping(self) -> Operations:
         """By the word that requests use. All of them may be repeated: the courier sends a file once."""
@@ -86,7 +95,28 @@ class HubOperations:
             or not all(isinstance(text, str) and 0 < len(text) <= 1_024 for text in texts)
         ):
             raise Refused("bad_request", "fetch: file_id, or source and path; wait may be true or false")
-        return await self._call(COURIER, replace(request, args=args))
+        if "path" in named and _leaves(args["path"]):
+            raise Refused(
+                "outside_roots", f"fetch: {short(args['path'])!r}: a path is relative, without . and .."
+            )
+        reply = await self._call(COURIER, replace(request, args=args), at_most_s=COURIER_TIMEOUT_S)
+        file_id = (reply.result or {}).get("file_id")
+        if not wait or reply.code != "started" or not isinstance(file_id, str):
+            return reply
+        return await self._uploaded(replace(request, op="status", args={"file_id": file_id}), file_id)
+
+    async def _uploaded(self, status: Request, file_id: str) -> Reply:
+        """What became of an upload, however long it takes: the deadline ends the waiting, not the upload."""
+        with self.news.awaited(file_id) as awaited:
+            while True:
+                try:
+                    reply = await self._call(COURIER, status, at_most_s=STATUS_TIMEOUT_S)
+                    if reply.code != "started":
+                        result = {"file_id": file_id, "upload": (reply.result or {}).get("upload")}
+                        return replace(reply, result=result)
+                except Retry:
+                    pass  # it restarts, and goes on with the upload
+                await awaited.until(self.clock.boot_ms() + STATUS_EVERY_MS)
 
     async def _ask(self, request: Request, parts: Sequence[Part]) -> Answered:
         """One bridge's parts, one after the other."""
@@ -106,7 +136,7 @@ class HubOperations:
         after: str | None = None
         for _ in range(MAX_PAGES):
             args: dict[str, Any] = {"what": "files"} | ({} if after is None else {"after": after})
-            reply = await self._call(COURIER, replace(request, args=args))
+            reply = await self._call(COURIER, replace(request, args=args), at_most_s=COURIER_TIMEOUT_S)
             if reply.status != "ok":
                 return reply
             found = reply.result or {}
@@ -117,9 +147,9 @@ class HubOperations:
                 break
         return Reply(request.id, "ok", "ok", result={"files": files})
 
-    async def _call(self, source: str, request: Request) -> Reply:
+    async def _call(self, source: str, request: Request, *, at_most_s: float = math.inf) -> Reply:
         """Ask a bridge or the courier. Raises Retry (away) or Reject (nobody's question, nobody's reply)."""
-        left_s = (request.deadline_ms - self.clock.utc_ms()) / 1000
+        left_s = min((request.deadline_ms - self.clock.utc_ms()) / 1000, at_most_s)
         topic = CALL_TOPIC.format(source=source)
         payload = spelled({**request_json(request), "carrier": request.carrier})
         wire = await self.bus.request(topic, payload, timeout_s=max(MIN_TIMEOUT_S, left_s * TIME_PART))
@@ -127,3 +157,8 @@ class HubOperations:
         if reply.id != request.id:
             raise Refused("internal", f"{source} answered request {short(reply.id)!r}")
         return reply
+
+
+def _leaves(path: str) -> bool:
+    """Whether a path could lead out of the folder it is meant in. The courier looks at links as well."""
+    return bool({"", ".", ".."} & set(re.split(r"[/\\]", path)) or re.match(r"[A-Za-z]:", path))

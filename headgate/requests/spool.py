@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headgate.config.stateroot import MODE, write_atomically
+from headgate.model import file_id
 
 SOURCE = "replies"
 KEEP_BYTES = 64 * 1024 * 1024
 KEEP_FILES = 256
-
-
-def file_id(source: str, path: str, size_bytes: int, mtime_ns: int) -> str:
-    """What names a file's content to the cloud (docs/requests.md, "Files")."""
-    text = f"{source}\0{path}\0{size_bytes}\0{mtime_ns}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

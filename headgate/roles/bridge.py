@@ -88,7 +88,7 @@ def bridge(name: str, *, options: Options | None = None) -> Run:
     """The role of the bridge of that name, for `headgate.roles.process.main`."""
 
     async def run(bus: Bus, clock: Clock, stop: asyncio.Event) -> None:
-        component = await _first_config(name, bus, stop)
+        component = await first_config(name, bus, stop)
         if component is not None:
             await Bridge(name, component, bus, clock, options or Options()).run(stop)
 
@@ -231,7 +231,7 @@ class Bridge:
         return accepted.digest, source, load_document(accepted.text, source)
 
 
-async def _first_config(name: str, bus: Bus, stop: asyncio.Event) -> ComponentConfig | None:
+async def first_config(name: str, bus: Bus, stop: asyncio.Event) -> ComponentConfig | None:
     """The configuration to start with; None when stopped before there is one. Raises Reject."""
     configs = bus.configs()
     async with asyncio.TaskGroup() as group:

@@ -22,6 +22,7 @@ from headgate.config.reader import Problems, Section, describe
 from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
+from headgate.files import config as files
 from headgate.modbus import config as modbus
 from headgate.requests.directory import devices_of
 
@@ -164,7 +165,7 @@ def _windows(section: Section) -> int:
     return round(length_s * 1000)
 
 
-OWNERS = {"windows": _windows, "modbus": modbus.parse, "ble": ble.parse}
+OWNERS = {"windows": _windows, "modbus": modbus.parse, "ble": ble.parse, "files": files.parse}
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 
 

@@ -15,6 +15,7 @@ from headgate.requests.claim import fetch_args
 from headgate.requests.desk import Desk, DeskCounters, DeskTuning
 from headgate.requests.direct import DirectCarrier
 from headgate.requests.directory import Directory
+from headgate.requests.filenews import FileNews
 from headgate.requests.history import History
 from headgate.requests.job_carrier import JobCarrier
 from headgate.requests.ledger import Ledger
@@ -56,7 +57,8 @@ class HubRequests:
         self._writer = writer
         self._offer = offer
         self._ledger = Ledger(store, thing, Audit(root.audit), ReplySpool(root.replies))
-        operations = HubOperations(bus, clock, self.directory, History(store, writer))
+        self._news = FileNews(bus, clock)
+        operations = HubOperations(bus, clock, self.directory, History(store, writer), self._news)
         self._desk = Desk(
             self._ledger, writer, clock, operations.mapping(), offer, fetch_args, tuning or DeskTuning()
         )
@@ -71,7 +73,7 @@ class HubRequests:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """Take requests and other roles' reports while entered."""
-        with self._bus.serve(REPORT_TOPIC, self._report), self._direct.attached():
+        with self._bus.serve(REPORT_TOPIC, self._report), self._direct.attached(), self._news.attached():
             yield
 
     async def recover(self) -> None:

@@ -17,19 +17,28 @@ STEPS = [
     "start",
     "telemetry",
     "windows",
+    "job_read",
+    "direct_read",
     "broker_reset",
+    "history",
+    "file_fetched",
+    "refused",
     "broker_silence",
     "hub_killed",
     "nucleus_restarted",
 ]
+COMPONENTS = {"headgate.Hub", "headgate.ModbusBridge", "headgate.BleBridge", "headgate.FileCourier"}
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("profile", ["classic", "lite"])
-def test_the_story_holds(profile: str) -> None:
-    run_id = f"test-{profile}-{os.getpid()}"
+@pytest.mark.parametrize("shape", ["classic", "lite", "all-in-one"])
+def test_the_story_holds(shape: str) -> None:
+    run_id = f"test-{shape}-{os.getpid()}"
+    alone = shape == "all-in-one"
+    profile = "classic" if alone else shape
+    more = ["--all-in-one"] if alone else []
     told = subprocess.run(
-        [sys.executable, "-m", "gateway_sim.demo", "--once", "--json", "--profile", profile],
+        [sys.executable, "-m", "gateway_sim.demo", "--once", "--json", "--profile", profile, *more],
         cwd=REPOSITORY,
         env={**os.environ, MARK: run_id},
         capture_output=True,
@@ -44,6 +53,12 @@ def test_the_story_holds(profile: str) -> None:
     assert report["profile"] == profile
     assert report["samples"]["served"] == report["samples"]["arrived"] > 50_000
     assert report["samples"]["lost"] == report["samples"]["doubled"] == 0
-    assert set(report["pss_mb"]) == {"headgate.Hub", "headgate.ModbusBridge"}
+    for bus, least in (("modbus", 50_000), ("ble", 500)):
+        part = report["samples"][bus]
+        assert part["served"] == part["arrived"] > least
+        assert part["lost"] == part["doubled"] == 0
+    # Two kills, and at each no more than a process may have read and not written (UNWRITTEN_MS).
+    assert 0 <= report["samples"]["unwritten"] <= (2 * 2.2 * 2_300 if alone else 0)
+    assert set(report["pss_mb"]) == ({"headgate.AllInOne"} if alone else COMPONENTS)
     assert told.returncode == 0
     assert marked_pids(run_id) == []

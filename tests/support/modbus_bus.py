@@ -11,8 +11,8 @@ from typing import Any
 from headgate.clock import ManualClock
 from headgate.errors import HeadgateError
 from headgate.modbus.client import NoReply, NotConnected
-from headgate.modbus.config import Table
 from headgate.modbus.driver import ModbusDriver
+from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame
 

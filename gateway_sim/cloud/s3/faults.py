@@ -21,6 +21,10 @@ def commands(s3: S3Server) -> dict[str, Command]:
         s3.faults.cut_parts += 1
         return {}
 
+    def slow() -> dict[str, object]:
+        s3.faults.slow = True
+        return {}
+
     def expire() -> dict[str, object]:
         s3.expire()
         return {}
@@ -33,6 +37,7 @@ def commands(s3: S3Server) -> dict[str, Command]:
         "s3_refuse": refuse,
         "s3_cut": cut,
         "s3_cut_part": cut_part,
+        "s3_slow": slow,
         "s3_expire": expire,
         "s3_serve": serve,
     }

@@ -27,6 +27,7 @@ class Faults:
     refusing: bool = False  # 503 SlowDown to everything
     cutting: bool = False  # every connection is closed
     cut_parts: int = 0  # so many part uploads are cut in their middle
+    slow: bool = False  # parts come at SLOW_BYTES_PER_S of server.py, as over a thin line
     none_before_s: float = 0.0  # pre-signed URLs made until then are expired
 
 

@@ -26,6 +26,7 @@ PIECE_BYTES: Final = 256 * 1024
 # A refused body is read on to here, so that its sender sees the answer; S3 may just close the connection.
 DRAINED_BYTES: Final = 64 * 1024**2
 IDLE_S: Final = 60.0
+SLOW_BYTES_PER_S: Final = 8 * 1024**2
 
 
 class Cut(Exception):
@@ -65,8 +66,8 @@ class S3Server:
         self._http.cut()
 
     def serve(self) -> None:
-        """End what `cut` and `faults.refusing` began."""
-        self.faults.cutting = self.faults.refusing = False
+        """End what `cut`, `faults.refusing` and `faults.slow` began."""
+        self.faults.cutting = self.faults.refusing = self.faults.slow = False
         self.faults.cut_parts = 0
 
     def expire(self) -> None:
@@ -198,7 +199,8 @@ class _Handler(BaseHTTPRequestHandler):
         if size_bytes > MAX_PART_BYTES:
             raise S3Error("EntityTooLarge", f"{size_bytes} B is more than {MAX_PART_BYTES}")
         cut_at = size_bytes
-        if "uploadId" in asked.query and asked.head.method == "PUT" and s3.faults.cut_parts > 0:
+        of_part = "uploadId" in asked.query and asked.head.method == "PUT"
+        if of_part and s3.faults.cut_parts > 0:
             s3.faults.cut_parts -= 1
             cut_at = size_bytes // 2
         sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
@@ -211,6 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._received += got
                 for sink in (sha256.update, md5.update, file.write):
                     sink(piece[:got])
+                if of_part and s3.faults.slow:
+                    time.sleep(got / SLOW_BYTES_PER_S)
         if cut_at < size_bytes:
             self.connection.shutdown(socket.SHUT_RDWR)
             raise Cut

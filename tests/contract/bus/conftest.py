@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.bus.world import MemoryWorld, World
+from tests.contract.bus.world import MemoryWorld, SplitWorld, World
 from tests.support.bus_nucleus import NucleusWorld, gateway
 
 
-@pytest.fixture(scope="session", params=["memory", "classic", "lite"])
+@pytest.fixture(scope="session", params=["memory", "classic", "lite", "split"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     if request.param == "memory":
         yield MemoryWorld()
         return
-    with gateway(tmp_path_factory.mktemp("bus"), request.param) as world:
-        yield world
+    profile = "lite" if request.param == "split" else request.param
+    with gateway(tmp_path_factory.mktemp("bus"), profile) as world:
+        yield SplitWorld(world) if request.param == "split" else world
 
 
 @pytest.fixture(params=["classic", "lite"])

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 from headgate.bus.api import Bus, Handler
 from headgate.bus.memory import MemoryBus, MemoryCloud
+from headgate.bus.split import SplitBus
 
 
 class Message(NamedTuple):
@@ -88,3 +89,27 @@ class MemoryWorld:
     async def configure(self, bus: Bus, merge: Mapping[str, Any]) -> None:
         assert isinstance(bus, MemoryBus)
         bus.set_config({"greeting": "hello"} | dict(merge))
+
+
+class SplitWorld:
+    """SplitBus: local messages in memory, everything else on a nucleus; a gateway is one bus."""
+
+    def __init__(self, outside: World) -> None:
+        self.thing = outside.thing
+        self._outside = outside
+        self._nucleus_buses: dict[int, Bus] = {}
+
+    @asynccontextmanager
+    async def bus(self) -> AsyncIterator[Bus]:
+        async with MemoryBus() as local, self._outside.bus() as outside:
+            bus = SplitBus(local, outside)
+            self._nucleus_buses[id(bus)] = outside
+            yield bus
+
+    @asynccontextmanager
+    async def pair(self) -> AsyncIterator[tuple[Bus, Bus]]:
+        async with self.bus() as bus:
+            yield bus, bus
+
+    async def configure(self, bus: Bus, merge: Mapping[str, Any]) -> None:
+        await self._outside.configure(self._nucleus_buses[id(bus)], merge)

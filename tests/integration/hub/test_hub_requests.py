@@ -261,6 +261,36 @@ async def test_fetch_waits_for_jobs_only(tmp_path: Path) -> None:
         assert [call["args"]["wait"] for call in world.calls] == [False, True]
 
 
+async def test_a_job_waits_for_an_upload_through_the_courier_s_restart(tmp_path: Path) -> None:
+    """The courier answers at once; the hub asks after the upload when there is word."""
+    file_id = "0" * 32
+    async with a_world(tmp_path) as world, world.hub():
+        asked: list[str] = []
+
+        async def courier(request: dict[str, Any]) -> dict[str, Any]:
+            asked.append(request["op"])
+            result = {"file_id": file_id, "upload": "u-1", "state": "uploading"}
+            if len(asked) == 2:
+                raise Retry("it restarts")
+            if len(asked) < 4:
+                return {"code": "started", "result": result}
+            return {"status": "failed", "code": "changed", "detail": "it changed", "result": result}
+
+        world.on_call = courier
+        deadline_ms = world.clock.utc_ms() + 20_000
+        world.jobs.create("job-w", op="fetch", args={"file_id": file_id}, deadline_ms=deadline_ms)
+        ending = asyncio.create_task(world.jobs.until("job-w"))
+        async with asyncio.timeout(20):
+            while not ending.done():
+                for news in (b"{}", b"[]", json.dumps({"file_id": file_id, "state": "x"}).encode()):
+                    await world.bus.publish("hg/v1/local/file", news)
+                await asyncio.sleep(0.02)
+        assert (await ending)["statusDetails"] == {"code": "changed", "detail": "it changed"}
+        assert asked == ["fetch", "status", "status", "status"]
+        await world.cloud.until(lambda: bool(world.reports("reply")))
+        assert world.reports("reply")[0]["reply"]["result"] == {"file_id": file_id, "upload": "u-1"}
+
+
 async def test_paths_and_topics_that_escape_oversize_and_late_ones_are_refused_and_audited(
     tmp_path: Path,
 ) -> None:

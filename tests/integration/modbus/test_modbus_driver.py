@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import struct
 import threading
 import tty
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from headgate.clock import SystemClock
 from headgate.driver import Request
-from headgate.modbus.driver import ModbusDriver
-from headgate.model import Frame, Quality
+from headgate.model import Quality
+from tests.support.modbus_driven import driven
 from tests.support.modbus_servers import Answer, framed, rtu_server, scripted_server, tcp_server
 
 TAGS = [
@@ -34,46 +32,6 @@ def device(name: str, unit: int, transport: dict[str, Any], **more: Any) -> dict
 
 def tcp(port: int) -> dict[str, Any]:
     return {"kind": "tcp", "host": "127.0.0.1", "port": port}
-
-
-class Frames:
-    """What a driver emitted, and a way to wait for more of it."""
-
-    def __init__(self, driver: ModbusDriver) -> None:
-        self.driver = driver
-        self.all: list[Frame] = []
-        self._more = asyncio.Event()
-
-    def take(self, frame: Frame) -> None:
-        self.all.append(frame)
-        self._more.set()
-
-    async def until(self, enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
-            while not enough():
-                self._more.clear()
-                await self._more.wait()
-
-    def values(self, name: str) -> list[tuple[Any, int]]:
-        """(value, quality) of one series, in order."""
-        index = [series.name for series in self.driver.table()].index(name)
-        found = []
-        for frame in self.all:
-            if index in frame.series:
-                at = list(frame.series).index(index)
-                found.append((frame.values[at], frame.quality[at] if frame.quality else 0))
-        return found
-
-
-@asynccontextmanager
-async def driven(*devices: dict[str, Any]) -> AsyncIterator[Frames]:
-    driver = ModbusDriver(SystemClock())
-    driver.apply(driver.plan({"devices": list(devices)}))
-    frames = Frames(driver)
-    async with asyncio.TaskGroup() as group:
-        group.create_task(driver.run(frames.take))
-        yield frames
-        driver.stop()
 
 
 async def test_two_units_behind_one_endpoint_share_its_connection() -> None:

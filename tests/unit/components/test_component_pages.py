@@ -13,9 +13,13 @@ import yaml
 
 from headgate.ble.config import parse_mapping as parse_ble
 from headgate.ble.decoders.registry import PROFILES
+from headgate.config.site import load_document
 from headgate.errors import Reject
+from headgate.files.config import parse_mapping as parse_files
 from headgate.modbus.config import parse_mapping
+from headgate.modbus.forms import LETTERS, Orders
 from headgate.modbus.transports import KINDS
+from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
 from headgate.roles.bridge import parse_component
 
@@ -67,7 +71,13 @@ def hub(values: Mapping[str, Any]) -> object:
     return hub_config.parse_config(values)
 
 
-PARSERS = [("headgate.ModbusBridge", bridge), ("headgate.BleBridge", bridge), ("headgate.Hub", hub)]
+PARSERS = [
+    ("headgate.ModbusBridge", bridge),
+    ("headgate.BleBridge", bridge),
+    ("headgate.FileCourier", bridge),
+    ("headgate.Hub", hub),
+    ("headgate.AllInOne", hub),
+]
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -109,7 +119,7 @@ def modbus_document(place: str) -> dict[str, Any]:
 
 def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
     documented = keys(section(page("headgate.ModbusBridge"), "Site document", "###"))
-    prefixes = {
+    prefixes: dict[str, str] = {
         "": "",
         "device": "devices[].",
         **dict.fromkeys(KINDS, "devices[].transport."),
@@ -137,6 +147,22 @@ def test_the_example_of_a_ble_section_is_accepted() -> None:
     assert {device.profile for device in parse_ble(yaml.safe_load(example)["ble"]).devices} == set(PROFILES)
 
 
+def test_every_key_of_the_files_section_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.FileCourier"), "Site document", "###"))
+    known = accepted(parse_files, {NO_SUCH_KEY: 1})
+    source = {"name": "logs", "path": "/data/logs", NO_SUCH_KEY: 1}
+    known |= {f"sources[].{key}" for key in accepted(parse_files, {"sources": [source]})}
+    assert documented == known
+
+
+def test_the_example_of_a_files_section_is_accepted() -> None:
+    (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.FileCourier"))
+    assert [source.delete for source in parse_files(yaml.safe_load(example)["files"]).sources] == [
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(("component", "parse"), PARSERS)
 def test_the_example_of_a_configuration_update_is_accepted(component: str, parse: Parse) -> None:
     (example,) = re.findall(
@@ -147,7 +173,28 @@ def test_the_example_of_a_configuration_update_is_accepted(component: str, parse
 
 def test_the_example_of_a_site_document_is_accepted() -> None:
     (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
-    assert len(parse_mapping(yaml.safe_load(example)["modbus"]).devices) == 1
+    assert len(parse_mapping(load_document(example, "README.md")["modbus"]).devices) == 1
+
+
+def test_every_modbus_type_and_order_is_documented_with_its_registers_and_series() -> None:
+    text = page("headgate.ModbusBridge")
+    told = {}
+    for names, sizes, kinds in re.findall(
+        r"(?m)^\| (`.+?`) \| (.+?) \| (.+?) \|", section(text, "Types", "####")
+    ):
+        words = re.findall(r"`([^`]+)`", names)
+        for i, name in enumerate(words):
+            size, kind = sizes.split(", "), kinds.split(", ")
+            told[name] = (size[i % len(size)], kind[i % len(kind)])
+    known = {name: (str(each.registers or "`length`"), each.kind) for name, each in TYPES.items()}
+    assert told == known | {"bool": ("-", "bool")}
+    orders = re.findall(
+        r"(?m)^\| `(\w{4})` \| `(\w+)` \| `(\w+)` \| `(\w{8})` \|", section(text, "Orders", "####")
+    )
+    assert {name: Orders(byte, word) for name, byte, word, _ in orders} == {
+        name: each for name, each in LETTERS.items() if len(name) == 4
+    }
+    assert all(LETTERS[name] == LETTERS[long] for name, _, _, long in orders)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
@@ -172,6 +219,7 @@ def test_the_permissions_are_the_recipe_s(component: str) -> None:
     ("component", "root"),
     [
         ("headgate.ModbusBridge", parse_component({}, "test").root.path),
+        ("headgate.FileCourier", parse_component({}, "test").root.path),
         ("headgate.Hub", hub_config.parse_config({}).state_root),
     ],
 )

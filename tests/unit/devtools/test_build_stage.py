@@ -19,8 +19,10 @@ from headgate.errors import Reject
 ROOT = Path(__file__).resolve().parents[3]
 TARGET = Target("x86_64", "3.11")
 COMPONENTS = {
+    "headgate.AllInOne",
     "headgate.BleBridge",
     "headgate.Bundle",
+    "headgate.FileCourier",
     "headgate.Hub",
     "headgate.ModbusBridge",
     "headgate.Runtime",

@@ -27,6 +27,16 @@ ALLOWED = {
         ("SubscribeToTopic", "hg/v1/local/dictionary/ble"),
         ("SubscribeToTopic", "hg/v1/local/call/ble"),
     },
+    "headgate.FileCourier": {
+        ("PublishToTopic", "hg/v1/local/report"),
+        ("PublishToTopic", "hg/v1/local/file"),
+        ("PublishToTopic", "hg/v1/local/reply/*"),
+        ("SubscribeToTopic", "hg/v1/local/call/files"),
+        ("SubscribeToTopic", "hg/v1/local/hub"),
+        ("SubscribeToTopic", "hg/v1/local/reply/*"),
+        ("PublishToIoTCore", "hg/v1/+/up/file"),
+        ("SubscribeToIoTCore", "hg/v1/+/dn/file"),
+    },
     "headgate.Hub": {
         ("PublishToTopic", "hg/v1/local/ack/*"),
         ("PublishToTopic", "hg/v1/local/hub"),
@@ -35,6 +45,7 @@ ALLOWED = {
         ("PublishToTopic", "hg/v1/local/reply/*"),
         ("SubscribeToTopic", "hg/v1/local/batch/*"),
         ("SubscribeToTopic", "hg/v1/local/report"),
+        ("SubscribeToTopic", "hg/v1/local/file"),
         ("SubscribeToTopic", "hg/v1/local/reply/*"),
         ("PublishToIoTCore", "$aws/rules/hg_ingest_v1/hg/v1/+/up/#"),
         ("PublishToIoTCore", "hg/v1/+/up/reply"),
@@ -49,6 +60,14 @@ ALLOWED = {
         ("SubscribeToIoTCore", "$aws/things/+/jobs/+/update/accepted"),
         ("SubscribeToIoTCore", "$aws/things/+/jobs/+/update/rejected"),
     },
+}
+
+# Of all its roles, what reaches the cloud: what is local stays in the process.
+ALLOWED["headgate.AllInOne"] = {
+    (operation, resource)
+    for component in ("headgate.Hub", "headgate.FileCourier")
+    for operation, resource in ALLOWED[component]
+    if operation.endswith("IoTCore")
 }
 
 

@@ -51,6 +51,14 @@ def test_all_faults_are_told_at_once_with_their_paths() -> None:
     ]
 
 
+def test_optional_keys_are_asked_for_together() -> None:
+    problems = Problems("x")
+    section = Section({"a": 1, "b": None, "c": 2}, "top", problems)
+    assert section.present(["a", "b", "d"]) == {"a"}
+    section.close()
+    assert [problem.path for problem in problems.found] == ["top.c"]
+
+
 def test_stand_ins_have_the_right_type_so_that_reading_goes_on() -> None:
     section, problems = section_of(unit="x", devices=[{"name": 1}, 7])
     assert section.integer("unit", low=1, high=247) == 1

@@ -31,6 +31,13 @@ def test_flow_style_yaml_is_read_though_it_starts_like_json() -> None:
     assert load_document("{schema: 1, windows: {length_s: 5}}", "s")["windows"] == {"length_s": 5}
 
 
+def test_only_true_and_false_are_booleans() -> None:
+    text = "schema: 1\nvalues: {0: off, 1: on, 2: NO, 3: yes, 4: n}\nplain: [true, False]\n"
+    document = load_document(text, "s")
+    assert document["values"] == {0: "off", 1: "on", 2: "NO", 3: "yes", 4: "n"}
+    assert document["plain"] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("text", "place"),
     [

@@ -14,9 +14,9 @@ from headgate.driver import Refused, Reply, Request
 from headgate.errors import HeadgateError, Retry
 from headgate.lane import URGENT_IN_A_ROW
 from headgate.modbus.client import ExceptionReply, NoReply
-from headgate.modbus.config import Table
 from headgate.modbus.driver import ModbusDriver
 from headgate.modbus.line import MAX_ERRANDS
+from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame
 

@@ -14,8 +14,8 @@ from headgate.clock import ManualClock
 from headgate.driver import Request
 from headgate.errors import HeadgateError, Reject
 from headgate.modbus.client import ExceptionReply, NoReply, NotConnected
-from headgate.modbus.config import Table
 from headgate.modbus.driver import ModbusDriver
+from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame, Quality
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.modbus.checks import data_bytes
-from headgate.modbus.config import TABLES, Table
 from headgate.modbus.owed import MAX_PROOFS, PATIENCE_MS, Owed
+from headgate.modbus.tags import TABLES, Table
 
 READS = st.tuples(st.sampled_from(TABLES), st.integers(1, 20))
 

@@ -11,8 +11,8 @@ from pymodbus.framer import FramerRTU
 
 from headgate.modbus.checks import data_bytes, read_reply
 from headgate.modbus.client import ExceptionReply, WrongReply
-from headgate.modbus.config import BIT_TABLES, TABLES, Table
 from headgate.modbus.framing import AsciiFramer, RtuFramer, TcpFramer
+from headgate.modbus.tags import BIT_TABLES, TABLES, Table
 
 
 def rtu(unit: int, pdu: bytes) -> bytes:

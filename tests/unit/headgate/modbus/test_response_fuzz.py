@@ -12,8 +12,8 @@ import pytest
 
 from headgate.errors import Retry
 from headgate.modbus.client import ExceptionReply, WrongReply
-from headgate.modbus.config import Table
 from headgate.modbus.link import PymodbusClient, _Connection
+from headgate.modbus.tags import Table
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Tcp, Transport, Udp, numbered
 from tests.support.modbus_peer import AsciiFraming, Asked, Framing, RtuFraming, TcpFraming, crc16
 

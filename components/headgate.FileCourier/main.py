@@ -1,0 +1,5 @@
+"""Starts the courier."""
+
+from launch import launch
+
+launch("headgate.FileCourier", "headgate.roles.courier")
