@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from headgate.clock import Clock
@@ -18,6 +19,7 @@ from headgate.modbus.client import (
     WrongReply,
 )
 from headgate.modbus.config import Device
+from headgate.modbus.owed import Owed
 from headgate.modbus.transports import Ascii, Rtu, Transport, longest_frame_ms, numbered, silence_ms
 from headgate.modbus.work import Answer, Ask, Unit
 
@@ -61,6 +63,8 @@ class Channel:
         self._connect = Breaker(1, RECONNECT_FIRST_MS, RECONNECT_MAX_MS)
         self._connected_ms = self._ended_ms = _LONG_AGO_MS
         self._single = False
+        # By unit id: what is under way does not care about a device that was configured anew.
+        self._owed: defaultdict[int, Owed] = defaultdict(Owed)
 
     def in_reach(self, now_ms: int) -> bool:
         """Whether there is a connection, or one may be tried."""
@@ -122,16 +126,16 @@ class Channel:
         except ExceptionReply as error:
             self._silences = 0
             if not self._doubts(unit, ask):
-                unit.owed.settle()
+                self._owed[device.unit].settle()
             if error.code in GATEWAY_EXCEPTIONS:
                 raise AbsentUnit(str(error)) from error
             raise
         except Retry as error:
-            unit.owed.missed(ask.table, ask.count, now_ms)
+            self._owed[device.unit].missed(ask.table, ask.count, now_ms)
             await self._after_failure(error)
             raise
         self._silences = 0
-        unit.owed.settle()
+        self._owed[device.unit].settle()
         return now_ms, data
 
     async def _ready(self, device: Device) -> None:
@@ -144,11 +148,12 @@ class Channel:
             await self._clock.sleep_until(ready_ms)
 
     def _doubts(self, unit: Unit, ask: Ask) -> bool:
-        return unit.owed.doubts(ask.table, self._clock.boot_ms(), round(unit.device.timeout_s * 1000))
+        timeout_ms = round(unit.device.timeout_s * 1000)
+        return self._owed[unit.device.unit].doubts(ask.table, self._clock.boot_ms(), timeout_ms)
 
     async def _prove(self, unit: Unit, ask: Ask) -> None:
         """See to it that no late reply of the unit can be taken for the one to `ask`. Raises as `read`."""
-        for table, count in unit.owed.proofs(ask.table, ask.count):
+        for table, count in self._owed[unit.device.unit].proofs(ask.table, ask.count):
             self._counters.proofs += 1
             try:
                 await self._exchange(unit, Ask(table, ask.address, count))

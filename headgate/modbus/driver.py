@@ -101,7 +101,7 @@ class ModbusDriver:
             self._group = None
 
     def stop(self) -> None:
-        """See `Driver.stop`; bounded by the time-out of the transactions in flight."""
+        """See `Driver.stop`; bounded by the pauses and time-outs of the transactions in flight."""
         self._stop.set()
         for line in self._lines.values():
             line.stop()

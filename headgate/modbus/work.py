@@ -10,7 +10,6 @@ from headgate.errors import HeadgateError
 from headgate.modbus.breaker import Breaker
 from headgate.modbus.codec import Decode
 from headgate.modbus.config import Device
-from headgate.modbus.owed import Owed
 from headgate.modbus.tags import Table
 
 
@@ -45,7 +44,6 @@ class Unit:
 
     device: Device
     breaker: Breaker = field(default_factory=Breaker)
-    owed: Owed = field(default_factory=Owed)
     fault: str = ""
     cost_ms: int = 0
 

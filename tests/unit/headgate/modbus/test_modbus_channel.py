@@ -162,6 +162,17 @@ async def test_a_proof_reads_less_of_the_same_and_then_the_read_goes_on() -> Non
     assert len(world.good(1)) == 4
 
 
+async def test_a_device_that_is_configured_anew_still_owes_its_replies() -> None:
+    world = BusWorld(bus_device(1, RTU, timeout_s=0.1, retries=0))
+    world.bus.behave[1] = lambda sent: NoReply("no reply") if sent.at_ms == 0 else [7, 8][: sent.count]
+    async with world.running():
+        await world.clock.advance(200)
+        anew = bus_device(1, RTU, timeout_s=0.2, retries=0)
+        world.driver.apply(world.driver.plan({"devices": [anew]}))
+        await world.clock.advance(2_000)
+    assert [sent.count for sent in world.bus.sent][:3] == [2, 1, 2]
+
+
 async def test_a_refusal_proves_nothing_of_its_own_function() -> None:
     world = BusWorld(bus_device(1, RTU, timeout_s=0.1))
 
