@@ -38,6 +38,7 @@ class Gatt:
         self._rng = rng
         self._slots = Lane(SLOTS)
         self._connecting = Lane(1)
+        self._devices: dict[str, Lane] = {}
 
     async def read(
         self,
@@ -56,7 +57,10 @@ class Gatt:
         there was no connection; then `each` was not called.
         """
         await self._radio.found(address, timeout_s)
-        async with self._slots.turn(urgent=urgent):
+        # BlueZ has one connection to a device: the session that ends first would end the other with it.
+        # The slot comes first: who waits for a device waits for a session, never for one that has no slot.
+        device = self._devices.setdefault(address, Lane(1))
+        async with self._slots.turn(urgent=urgent), device.turn(urgent=urgent):
             session = await self._connect(address, timeout_s, urgent)
             try:
                 connected()

@@ -56,6 +56,7 @@ class SlowRadio:
     async def connect(self, address: str, timeout_s: float) -> Session:
         assert not self.connecting, "two connects at once"
         self.connecting += 1
+        assert address not in self.open, "two sessions with one device"
         self.connects.append(address)
         self.open.append(address)
         assert len(self.open) <= SLOTS
@@ -69,7 +70,7 @@ def address(number: int) -> str:
 
 
 class World:
-    """Devices 1 to POLLED are polled all the time; device 0 is polled once at the start."""
+    """Devices 1 to POLLED are polled all the time; the first and the last are polled once at the start."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -82,9 +83,9 @@ class World:
                 "address": address(n),
                 "profile": "ess",
                 "tags": ["temperature"],
-                "interval_s": 1.0 if n else 86_400.0,
+                "interval_s": 1.0 if 1 <= n <= POLLED else 86_400.0,
             }
-            for n in range(POLLED + 1)
+            for n in range(POLLED + 2)
         ]
         self.driver.apply(self.driver.plan({"devices": devices}))
 
@@ -93,7 +94,8 @@ class World:
         return await self.driver.call(Request("r", 1, "read", args, 0, "direct"))
 
     async def read_series(self) -> Reply:
-        return await self.driver.call(Request("r", 1, "read", {"series": ["d0/temperature"]}, 0, "direct"))
+        name = f"d{POLLED + 1}/temperature"
+        return await self.driver.call(Request("r", 1, "read", {"series": [name]}, 0, "direct"))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.TaskGroup]:
@@ -122,7 +124,9 @@ async def test_a_read_is_the_next_connection_though_forty_polls_wait() -> None:
         ]
         await world.connects(3)
         # One may have held a slot and waited for its connect; from then on the slots go to the reads.
-        told = [each == address(0) for each in world.radio.connects[before : before + 3]]
+        told = [
+            each in (address(0), address(POLLED + 1)) for each in world.radio.connects[before : before + 3]
+        ]
         assert told in ([True, True, False], [False, True, True])
         await world.connects(3)
         for read in reads:
@@ -130,6 +134,23 @@ async def test_a_read_is_the_next_connection_though_forty_polls_wait() -> None:
         characteristic = reads[0].result().result
         assert characteristic is not None
         assert characteristic["characteristics"][0]["hex"] == "1000"
+
+
+async def test_one_request_for_values_and_characteristics_of_a_device_has_one_session_at_a_time() -> None:
+    world = World()
+    async with world.running() as group:
+        await world.connects(100)
+        args = {
+            "series": ["d1/temperature"],
+            "characteristics": [{"device": "d1", "characteristic": "2a6e"}],
+        }
+        request = Request("r", 1, "read", args, world.clock.utc_ms() + 8_000, "direct")
+        call = group.create_task(world.driver.call(request))
+        await world.clock.advance(5_000)
+        assert call.done()
+        result = call.result().result
+        assert result is not None
+        assert not [row for rows in result.values() for row in rows if "error" in row]
 
 
 async def test_a_lost_device_does_not_cost_the_answers_of_others() -> None:
