@@ -25,7 +25,8 @@ from headgate.bridge.handover import Options
 from headgate.bus.api import Handler, Serve
 from headgate.clock import SystemClock
 from headgate.config.stateroot import StateRoot
-from headgate.roles.bridge import DRIVERS, Bridge, ComponentConfig
+from headgate.roles.bridge import DRIVERS, Bridge
+from headgate.roles.site_follower import ComponentConfig
 
 BETWEEN_CALLS_S = 0.0237
 """Between on-demand reads: no multiple of a poll interval, so that they fall anywhere among the polls."""

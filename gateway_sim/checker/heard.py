@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway_sim.ble.blefile import RADIO_RECORD, BleDevice, BleError, Radio, sent_path
+from gateway_sim.checker.growing import GrowingFile
 from gateway_sim.checker.served import Poll
 
 GRACE_MS = 250
@@ -103,19 +104,11 @@ class _Sessions:
 
 class _Lines:
     def __init__(self, path: Path) -> None:
-        self._path, self._offset = path, 0
+        self._lines = GrowingFile(path)
 
     def new(self) -> Iterator[dict[str, Any]]:
-        try:
-            with self._path.open("rb") as record:
-                record.seek(self._offset)
-                data = record.read()
-        except FileNotFoundError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]  # a line that is still being written waits for the next call
-        self._offset += len(whole)
-        for line in whole.splitlines():
+        for line in self._lines.new():
             try:
                 yield json.loads(line)
             except ValueError as error:
-                raise BleError(f"{self._path}: {line[:80]!r} is no line of a radio's record") from error
+                raise BleError(f"{self._lines.path}: {line[:80]!r} is no line of a radio's record") from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway_sim.checker.arrived import Raw, double_bits
+from gateway_sim.checker.growing import GrowingFile
 from gateway_sim.devices.plantfile import Device, Group, Plant, PlantError, served_path
 
 FORMAT = {"uint16": "H", "int16": "h", "uint32": "I", "int32": "i", "float32": "f"}
@@ -60,19 +61,11 @@ class ServedRecords:
 
 class _File:
     def __init__(self, device: Device, path: Path) -> None:
-        self._device, self._path, self._offset = device.name, path, 0
+        self._device, self._lines = device.name, GrowingFile(path)
         self._decoders = {group.name: RegisterDecoder(group) for group in device.groups}
 
     def new(self) -> Iterator[Poll]:
-        try:
-            with self._path.open("rb") as record:
-                record.seek(self._offset)
-                data = record.read()
-        except FileNotFoundError:
-            return
-        whole = data[: data.rfind(b"\n") + 1]  # a line that is still being written waits for the next call
-        self._offset += len(whole)
-        for line in whole.splitlines():
+        for line in self._lines.new():
             try:
                 row = json.loads(line)
                 if (name := row["group"]) is None:
@@ -80,5 +73,5 @@ class _File:
                 raws = self._decoders[name](row["registers"])
                 yield Poll(row["t_ms"], self._device, name, row["count"], raws)
             except (ValueError, KeyError, TypeError, struct.error) as error:
-                told = f"{self._path}: {line[:80]!r} does not fit plant.json ({error!r})"
+                told = f"{self._lines.path}: {line[:80]!r} does not fit plant.json ({error!r})"
                 raise PlantError(f"{told}; did another plant use this directory?") from error

@@ -19,10 +19,10 @@ from headgate.files.config import FilesConfig
 from headgate.files.messages import parse_down
 from headgate.files.offers import Offers, Report
 from headgate.files.sender import Means, SayUp, Tally
-from headgate.files.threads import in_thread
 from headgate.files.transfer import TransferTuning
 from headgate.files.uploads import Tell, Uploads
 from headgate.limited_log import LimitedLog
+from headgate.threads import in_thread
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from headgate.files.backoff import Backoff
 from headgate.files.catalogue import Catalogue, Offer
 from headgate.files.config import REPLIES, FilesConfig, Source
 from headgate.files.folder import Folder, Scan, inodes_below
-from headgate.files.threads import in_thread
 from headgate.limited_log import LimitedLog
 from headgate.sleeper import Sleeper
+from headgate.threads import in_thread
 
 log = logging.getLogger(__name__)
 

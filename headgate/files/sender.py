@@ -15,10 +15,10 @@ from headgate.files.folder import Folder
 from headgate.files.messages import Down
 from headgate.files.plan import Plan, make_plan, part_bytes_for
 from headgate.files.record import Record
-from headgate.files.threads import Cancel, in_thread
 from headgate.files.transfer import End, GetList, Hash, Put, Say, Transfer, TransferTuning, Verdict, Wait
 from headgate.files.wire import Outcome, Wire
 from headgate.sleeper import Sleeper
+from headgate.threads import Cancel, in_thread
 
 MAX_HEARD = 32
 

@@ -16,8 +16,8 @@ from headgate.files.messages import Down
 from headgate.files.offers import Offers
 from headgate.files.record import KEEP_ENDED, Record, Want, forget, load_all
 from headgate.files.sender import Means, Sender
-from headgate.files.threads import in_thread
 from headgate.limited_log import LimitedLog
+from headgate.threads import in_thread
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import BinaryIO
 
 from headgate.errors import Reject
 from headgate.files.plan import CHUNK_BYTES, read_exactly
-from headgate.files.threads import Cancel
 from headgate.files.transfer import Verdict
+from headgate.threads import Cancel
 
 TIMEOUT_S = 30.0
 """Of a connection that neither takes nor gives anything."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import http.client
 import ipaddress
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -17,6 +14,7 @@ from urllib.parse import urlsplit
 from headgate.driver import Refused
 from headgate.errors import Retry
 from headgate.requests.model import MAX_ARGS_BYTES, parse_args
+from headgate.threads import in_thread
 
 TIMEOUT_S = 20.0
 """Of a connection that says nothing; the whole is bounded by the request's deadline."""
@@ -25,7 +23,7 @@ TIMEOUT_S = 20.0
 async def fetch_args(uri: str, sha256: str) -> Mapping[str, Any]:
     """The arguments at `uri`. Raises Refused (not allowed, too large, other content) or Retry (not now)."""
     check_uri(uri)
-    data = await _in_thread(uri)
+    data = await in_thread(lambda _: _read(uri), "fetch arguments", end_s=0)
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
         raise Refused("bad_request", f"args_uri: its SHA-256 is {found}, args_sha256 wants {sha256}")
@@ -50,32 +48,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-async def _in_thread(uri: str) -> bytes:
-    """Fetch in a thread that nobody waits for at exit: a slow server must not delay the hub's end."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[bytes] = loop.create_future()
-
-    def settle(data: bytes, error: Exception | None) -> None:
-        if result.done():
-            return
-        if error is not None:
-            result.set_exception(error)
-        else:
-            result.set_result(data)
-
-    def work() -> None:
-        data, failed = b"", None
-        try:
-            data = _read(uri)
-        except (Retry, Refused) as error:
-            failed = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, data, failed)
-
-    threading.Thread(target=work, name="fetch arguments", daemon=True).start()
-    return await result
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):

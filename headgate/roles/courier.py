@@ -13,13 +13,12 @@ from typing import Any
 from headgate.bridge.calls import serve_calls
 from headgate.bus.api import Bus
 from headgate.clock import Clock
-from headgate.config.accepted import read_accepted
-from headgate.config.site import load_document, parse_sections
-from headgate.errors import Fatal, Reject, Retry
+from headgate.config.site import parse_sections
+from headgate.errors import Fatal, Retry
 from headgate.files import config as files
 from headgate.files.courier import Courier, CourierTuning, Outside
 from headgate.roles import process
-from headgate.roles.bridge import ComponentConfig, first_config, parse_component
+from headgate.roles.site_follower import ComponentConfig, SiteFollower, first_config
 
 NAME = "files"
 """Of the site document's section, and part of the topics."""
@@ -66,18 +65,16 @@ class _Courier:
         self._bus = bus
         self._clock = clock
         self._thing = thing
-        self._component = component
-        self._digest = ""
-        self._said = ""
-        root = component.root
+        root = self._root = component.root
+        self._site = SiteFollower("headgate.FileCourier", component, bus, self._take_document)
         outside = Outside(clock, self._say_up, self._report, self._tell)
         self._courier = Courier(root.path, root.replies, root.courier, outside, tuning)
 
     async def run(self, stop: asyncio.Event) -> None:
-        self._component.root.create()
+        self._root.create()
         await self._courier.start()
         self._courier.configure(files.FilesConfig())
-        self._load()
+        self._site.look()
         with (
             self._bus.subscribe_cloud(f"hg/v1/{self._thing}/dn/file", self._on_file),
             self._bus.subscribe(HUB_TOPIC, self._on_hub),
@@ -86,7 +83,7 @@ class _Courier:
             async with asyncio.TaskGroup() as group:
                 work = [
                     group.create_task(self._courier.run(), name="courier"),
-                    group.create_task(self._watch_config(), name="courier configuration"),
+                    group.create_task(self._site.follow(), name="courier configuration"),
                     group.create_task(self._report_regularly(), name="courier status"),
                 ]
                 await stop.wait()
@@ -97,7 +94,7 @@ class _Courier:
         self._courier.heard(payload)
 
     async def _on_hub(self, topic: str, payload: bytes) -> None:
-        self._load()
+        self._site.look()
 
     async def _say_up(self, message: bytes) -> None:
         await self._bus.publish_cloud(f"hg/v1/{self._thing}/up/file", message)
@@ -111,54 +108,11 @@ class _Courier:
     async def _tell(self, file_id: str, state: str) -> None:
         await self._bus.publish(NEWS_TOPIC, json.dumps({"file_id": file_id, "state": state}).encode())
 
-    # Configuration.
-
-    async def _watch_config(self) -> None:
-        async for config in self._bus.configs():
-            try:
-                component = parse_component(config, "configuration of headgate.FileCourier")
-            except Reject as error:
-                log.error("%s", error)
-                continue
-            if component.root != self._component.root:
-                log.error("stateRoot changed: restart the component to move to %s", component.root.path)
-            elif component.inline != self._component.inline:
-                self._component = component
-                self._load()
-
-    def _load(self) -> None:
-        """Go over to the document in force. One that cannot be used is reported and changes nothing."""
-        try:
-            found = self._document()
-            if found is None:
-                self._say(logging.INFO, "no site document yet: waiting for the hub")
-                return
-            digest, source, document = found
-            if digest == self._digest:
-                return
-            config = parse_sections(document, source, {NAME: files.parse}, whole=False)[NAME]
-        except Reject as error:
-            self._say(logging.ERROR, f"{error}\nthe site document before it stays in force")
-            return
+    def _take_document(self, source: str, document: Mapping[str, Any]) -> str:
+        """Go over to a site document. Raises Reject, which changes nothing."""
+        config = parse_sections(document, source, {NAME: files.parse}, whole=False)[NAME]
         self._courier.configure(config)
-        self._digest, self._said = digest, ""
-        log.info("%s: sources %s", source, ", ".join(s.name for s in config.sources) or "none")
-
-    def _document(self) -> tuple[str, str, Mapping[str, Any]] | None:
-        inline = self._component.inline
-        if inline is not None:
-            return repr(inline), "site document (inline)", inline
-        accepted = read_accepted(self._component.root)
-        if accepted is None:
-            return None
-        source = f"site document {accepted.digest[:12]}"
-        return accepted.digest, source, load_document(accepted.text, source)
-
-    def _say(self, level: int, text: str) -> None:
-        """Log what holds until it changes, once: the hub's announcements repeat themselves."""
-        if text != self._said:
-            self._said = text
-            log.log(level, "%s", text)
+        return "sources " + (", ".join(source.name for source in config.sources) or "none")
 
     async def _report_regularly(self) -> None:
         while True:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import json
 import logging
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -25,6 +22,7 @@ from headgate.errors import Reject, Retry
 from headgate.files import config as files
 from headgate.modbus import config as modbus
 from headgate.requests.directory import devices_of
+from headgate.threads import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +126,7 @@ class SiteStore:
 
 async def fetch_site(ref: SiteRef) -> bytes:
     """The document's bytes. Raises Retry where it cannot be had now, Reject where it is another one."""
-    data = await _in_thread(ref.uri)
+    data = await in_thread(lambda _: _read_uri(ref.uri), "fetch site document", end_s=0)
     digest = hashlib.sha256(data).hexdigest()
     if digest != ref.sha256:
         raise Reject(f"{ref.uri}: its SHA-256 is {digest}, site.sha256 wants {ref.sha256}")
@@ -167,31 +165,6 @@ def _windows(section: Section) -> int:
 
 OWNERS = {"windows": _windows, "modbus": modbus.parse, "ble": ble.parse, "files": files.parse}
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
-
-
-async def _in_thread(uri: str) -> bytes:
-    """Fetch in a thread that nobody waits for at exit: a slow server must not delay the hub's end."""
-    loop = asyncio.get_running_loop()
-    result: asyncio.Future[bytes] = loop.create_future()
-
-    def settle(data: bytes | None, error: Exception | None) -> None:
-        if not result.done():
-            if error is not None:
-                result.set_exception(error)
-            else:
-                result.set_result(data or b"")
-
-    def work() -> None:
-        data, error = None, None
-        try:
-            data = _read_uri(uri)
-        except (Retry, Reject) as failed:
-            error = failed
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, data, error)
-
-    threading.Thread(target=work, name="fetch site document", daemon=True).start()
-    return await result
 
 
 def _read_uri(uri: str) -> bytes:

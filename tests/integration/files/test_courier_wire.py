@@ -14,9 +14,9 @@ import pytest
 
 from headgate.errors import Reject
 from headgate.files import wire as wires
-from headgate.files.threads import Cancel, Ended, in_thread
 from headgate.files.transfer import Verdict
 from headgate.files.wire import Wire, target_of
+from headgate.threads import Cancel, Ended, in_thread
 
 SIGNED = "X-Amz-SignedHeaders=host%3Bx-amz-checksum-sha256"
 SIZE = 3 * 1024**2 + 5

@@ -147,6 +147,7 @@ async def test_one_request_reads_both_buses(tmp_path: Path, monkeypatch: pytest.
     assert round(temperature["value"] * 100) in between(temperatures, temperature["t"])
     (characteristic,) = result["characteristics"]
     assert (characteristic["device"], characteristic["characteristic"]) == ("workshop", "2A6F")
+    assert "error" not in characteristic, characteristic
     raw = int.from_bytes(bytes.fromhex(characteristic["hex"]), "little")
     assert raw in between(humidities, characteristic["t"])
 

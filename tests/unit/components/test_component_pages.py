@@ -21,7 +21,7 @@ from headgate.modbus.forms import LETTERS, Orders
 from headgate.modbus.transports import KINDS
 from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
-from headgate.roles.bridge import parse_component
+from headgate.roles.site_follower import parse_component
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPONENTS = sorted(path.parent.name for path in (ROOT / "components").glob("*/README.md"))

@@ -1,4 +1,4 @@
-"""The one place where the courier leaves its loop: blocking work in a thread that can be asked to end."""
+"""The one way off the loop: blocking work in a thread that can be asked to end; no exit waits for it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,11 @@ class Cancel:
                 end()
 
 
-async def in_thread(work: Callable[[Cancel], T], name: str) -> T:
-    """The result of `work`, in a thread that nobody waits for at exit."""
+async def in_thread(work: Callable[[Cancel], T], name: str, *, end_s: float = END_S) -> T:
+    """The result of `work`, in a thread that nobody waits for at exit.
+
+    A cancelled caller waits for it `end_s` at most, so that it has let go of what it works on.
+    """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
     cancel = Cancel()
@@ -75,7 +78,7 @@ async def in_thread(work: Callable[[Cancel], T], name: str) -> T:
         return await asyncio.shield(result)
     except asyncio.CancelledError:
         cancel.request()
-        await asyncio.wait({result}, timeout=END_S)
+        await asyncio.wait({result}, timeout=end_s)
         if result.done():
             result.exception()  # seen, so that nobody is told that it was not
         raise

@@ -1,0 +1,130 @@
+"""What bridges and the courier share: their component's configuration, and the site document in force."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.bus.api import Bus
+from headgate.config.accepted import read_accepted
+from headgate.config.reader import Problems, Section
+from headgate.config.site import load_document
+from headgate.config.stateroot import DEFAULT, StateRoot
+from headgate.errors import Reject
+
+COMPONENT_SCHEMA = 1
+
+log = logging.getLogger(__name__)
+
+Take = Callable[[str, Mapping[str, Any]], str]
+"""Goes over to the document that a source names; returns what changed, in words. Raises Reject."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentConfig:
+    """The component's own configuration. `inline`: a site document given there, before the hub's."""
+
+    root: StateRoot
+    inline: Mapping[str, Any] | None = field(default=None)
+
+
+def parse_component(config: Mapping[str, Any], source: str) -> ComponentConfig:
+    """Read the component configuration. Raises Reject with all faults."""
+    problems = Problems(source)
+    top = Section(config, "", problems)
+    schema = top.integer("schema", COMPONENT_SCHEMA, low=0, high=1 << 31)
+    if schema != COMPONENT_SCHEMA:
+        top.fault("schema", f"{schema} is not known here", f"this version reads schema {COMPONENT_SCHEMA}")
+    path = top.text(
+        "stateRoot",
+        str(DEFAULT),
+        pattern=r"/.+|[A-Za-z]:[\\/].+",
+        hint="an absolute path, the same as the hub's",
+    )
+    inline = config.get("inline")
+    if top.has("inline") and not isinstance(inline, str | Mapping):
+        top.fault("inline", "is neither a mapping nor text", "put the site document here, or leave it out")
+        inline = None
+    top.close()
+    problems.reject_if_any()
+    if isinstance(inline, str):
+        inline = load_document(inline, f"{source}, inline") if inline.strip() else None
+    return ComponentConfig(StateRoot.at(path), inline or None)
+
+
+async def first_config(name: str, bus: Bus, stop: asyncio.Event) -> ComponentConfig | None:
+    """The configuration to start with; None when stopped before there is one. Raises Reject."""
+    configs = bus.configs()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(anext(configs, None), name="first configuration")
+        stopped = group.create_task(stop.wait(), name="stop")
+        await asyncio.wait({first, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        config = first.result() if first.done() else None
+        first.cancel()
+        stopped.cancel()
+    return None if config is None else parse_component(config, f"configuration of {name}")
+
+
+class SiteFollower:
+    """Hands over the site document in force: the component's own, or the one that the hub accepted.
+
+    Call `look` at the start and whenever the hub announces itself, and run `follow` as a task of the role.
+    """
+
+    def __init__(self, name: str, component: ComponentConfig, bus: Bus, take: Take) -> None:
+        self._name = name
+        self._component = component
+        self._bus = bus
+        self._take = take
+        self._digest = ""
+        self._said = ""
+
+    async def follow(self) -> None:
+        """Follow the component's configuration; what cannot be followed is said, and all stays as it is."""
+        async for config in self._bus.configs():
+            try:
+                component = parse_component(config, f"configuration of {self._name}")
+            except Reject as error:
+                log.error("%s", error)
+                continue
+            if component.root != self._component.root:
+                log.error("stateRoot changed: restart the component to move to %s", component.root.path)
+            elif component.inline != self._component.inline:
+                self._component = component
+                self.look()
+
+    def look(self) -> None:
+        """Go over to the document in force. One that cannot be used is reported and changes nothing."""
+        try:
+            found = self._document()
+            if found is None:
+                self._say(logging.INFO, "no site document yet: waiting for the hub")
+                return
+            digest, source, document = found
+            if digest == self._digest:
+                return
+            changed = self._take(source, document)
+        except Reject as error:
+            self._say(logging.ERROR, f"{error}\nthe site document before it stays in force")
+            return
+        self._digest, self._said = digest, ""
+        log.info("%s: %s", source, changed)
+
+    def _document(self) -> tuple[str, str, Mapping[str, Any]] | None:
+        inline = self._component.inline
+        if inline is not None:
+            return repr(inline), "site document (inline)", inline
+        accepted = read_accepted(self._component.root)
+        if accepted is None:
+            return None
+        source = f"site document {accepted.digest[:12]}"
+        return accepted.digest, source, load_document(accepted.text, source)
+
+    def _say(self, level: int, text: str) -> None:
+        """Log what holds until it changes, once: the hub's announcements repeat themselves."""
+        if text != self._said:
+            self._said = text
+            log.log(level, "%s", text)
