@@ -11,12 +11,13 @@ from headgate.driver import Change, Emit, Reply, Request
 from headgate.errors import Reject
 from headgate.modbus.client import Client
 from headgate.modbus.config import Device, Group, ModbusConfig, parse_mapping
+from headgate.modbus.group_plan import GroupPlan
 from headgate.modbus.line import Line, Notice
 from headgate.modbus.link import PymodbusClient
-from headgate.modbus.on_demand import OnDemand, plan_tags
+from headgate.modbus.on_demand import OnDemand
 from headgate.modbus.schedule import spread_phase_ms
 from headgate.modbus.transports import Transport
-from headgate.modbus.work import Poll, Read, Unit
+from headgate.modbus.work import Poll, Unit
 from headgate.model import Series
 
 OpenClient = Callable[[Transport], Client]
@@ -127,10 +128,13 @@ class ModbusDriver:
     def _add(self, device: Device) -> Unit:
         unit = Unit(device)
         self._units[device.name] = unit
-        self._polls[device.name] = [
-            Poll(unit, group.name, group.interval_ms, self._reads(device, group)) for group in device.groups
-        ]
+        self._polls[device.name] = [self._poll(unit, group) for group in device.groups]
         return unit
+
+    def _poll(self, unit: Unit, group: Group) -> Poll:
+        device = unit.device
+        plan = GroupPlan(device, group.tags, unit.learned, lambda tag: self._series_index(device.series(tag)))
+        return Poll(unit, group.name, group.interval_ms, plan, plan.reads(self._clock.boot_ms()))
 
     def _settle_lines(self, added: Sequence[Unit]) -> None:
         """Give every line its polls; open lines that are new and end those that no device is on."""
@@ -167,12 +171,6 @@ class ModbusDriver:
         index = self._phases.get(interval_ms, 0)
         self._phases[interval_ms] = index + 1
         return spread_phase_ms(index, interval_ms)
-
-    def _reads(self, device: Device, group: Group) -> list[Read]:
-        return [
-            Read(ask, tuple(self._series_index(device.series(tag)) for tag in tags), decode)
-            for ask, tags, decode in plan_tags(device, group.tags)
-        ]
 
     def _series_index(self, series: Series) -> int:
         index = self._index.get(series)

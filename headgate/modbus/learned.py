@@ -30,22 +30,30 @@ class Learned:
     refused: dict[Span, _Doubt] = field(default_factory=dict)
     gaps: dict[Span, _Doubt] = field(default_factory=dict)
     max_count: int | None = None
+    version: int = 0
+    """Goes up with everything learned or forgotten."""
 
     def refuse(self, span: Span, now_ms: int) -> None:
         """The device refused a read of just this value."""
         _doubt(self.refused, span, now_ms)
+        self.version += 1
 
     def forbid(self, gap: Span, now_ms: int) -> None:
         """Both sides of an unasked range are answered, and a read across it is not."""
         _doubt(self.gaps, gap, now_ms)
+        self.version += 1
 
     def shorten(self, count: int) -> None:
         """Two reads that touch are answered, and one of both is not: the longer one's length is the limit."""
         self.max_count = count if self.max_count is None else min(self.max_count, count)
+        self.version += 1
 
     def answered(self, span: Span) -> bool:
         """A value that was refused came after all; returns whether it had been refused."""
-        return self.refused.pop(span, None) is not None
+        if self.refused.pop(span, None) is None:
+            return False
+        self.version += 1
+        return True
 
     def is_refused(self, span: Span) -> bool:
         """Whether a value is left out of the ordinary reads."""
@@ -61,8 +69,15 @@ class Learned:
         return [*self.refused, *gaps]
 
     def next_ms(self) -> int | None:
-        """When something is to be doubted next."""
+        """When a value is to be tried again next, or a read across a gap."""
         return min((doubt.retry_ms for doubt in (*self.refused.values(), *self.gaps.values())), default=None)
+
+    def crossed(self, start: int, end: int, now_ms: int) -> None:
+        """A read of [start, end) was answered: no gap in it is forbidden any more."""
+        over = [gap for gap, doubt in self.gaps.items() if start <= gap.address and gap.end <= end]
+        for gap in over:
+            del self.gaps[gap]
+            self.version += 1
 
 
 def usable(spans: Sequence[Span], learned: Learned) -> list[int]:

@@ -10,11 +10,12 @@ from headgate.driver import Emit, Refused
 from headgate.errors import Retry
 from headgate.lane import URGENT_IN_A_ROW
 from headgate.modbus.channel import Channel, LineCounters
-from headgate.modbus.client import CONFIGURATION_EXCEPTIONS, Client, ExceptionReply, OutOfReach
+from headgate.modbus.client import Client, ExceptionReply, OutOfReach
 from headgate.modbus.schedule import Schedule
+from headgate.modbus.search import Search, marked
 from headgate.modbus.transports import Transport
-from headgate.modbus.work import Answer, Ask, Errand, Poll, Read, Unit
-from headgate.model import Frame, Quality
+from headgate.modbus.work import Answer, Ask, Errand, Poll, Unit
+from headgate.model import Quality
 from headgate.sleeper import Sleeper
 
 IDLE_MS = 3_600_000
@@ -135,22 +136,19 @@ class Line:
         if not unit.breaker.allows(now_ms) or not self._channel.in_reach(now_ms):
             self._skip(poll, emit)
             return
+        if poll.plan.is_stale(now_ms):
+            poll.reads = poll.plan.reads(now_ms)
+        search = Search(self._attempts, self._give_way, self._clock, self._notice)
         for index, read in enumerate(poll.reads):
             if index:
                 await self._give_way()
             try:
-                boot_ms, data = await self._attempts(unit, read.ask)
-            except ExceptionReply as error:
-                self._refused(poll, index, error, emit)
+                await search.read(poll, read, emit)
             except Retry as error:
                 self._lost(poll, index, error, emit)
                 return
-            else:
-                values, quality = read.decode(data)
-                emit(Frame(boot_ms, read.series, values, quality))
-                poll.refused.pop(index, None)
-                poll.marked = False
-                self._heard(unit)
+            self._heard(unit)
+            poll.marked = False
             if self._stopping:
                 return
 
@@ -159,21 +157,6 @@ class Line:
         if unit.fault:
             unit.fault = ""
             self._notice(f"{unit.device.name}: answers again")
-
-    def _refused(self, poll: Poll, index: int, error: ExceptionReply, emit: Emit) -> None:
-        """The device answers, but not this read: its series are marked, the others go on."""
-        unit, read = poll.unit, poll.reads[index]
-        self._heard(unit)
-        ours = error.code in CONFIGURATION_EXCEPTIONS
-        if poll.refused.get(index) != error.code:
-            poll.refused[index] = error.code
-            hint = "; check the addresses and max_gap in the site document" if ours else ""
-            self._notice(
-                f"{unit.device.name}/{poll.name}: {error} for {read.ask.table} {read.ask.address} to "
-                f"{read.ask.address + read.ask.count - 1}{hint}"
-            )
-        bad = Quality.BAD_CONFIG if ours else Quality.BAD_COMM
-        emit(_marked(self._clock.boot_ms(), read, bad))
 
     def _skip(self, poll: Poll, emit: Emit) -> None:
         """The unit is left alone, or nothing can be: the first tick that passes so marks the series."""
@@ -200,9 +183,4 @@ class Line:
     def _mark(self, poll: Poll, index: int, emit: Emit) -> None:
         poll.marked = True
         for read in poll.reads[index:]:
-            emit(_marked(self._clock.boot_ms(), read, Quality.BAD_COMM))
-
-
-def _marked(boot_ms: int, read: Read, quality: Quality) -> Frame:
-    size = len(read.series)
-    return Frame(boot_ms, read.series, (None,) * size, (int(quality),) * size)
+            emit(marked(self._clock.boot_ms(), read, Quality.BAD_COMM))

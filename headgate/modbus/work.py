@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from headgate.errors import HeadgateError
 from headgate.modbus.breaker import Breaker
 from headgate.modbus.codec import Decode
 from headgate.modbus.config import Device
-from headgate.modbus.tags import Table
+from headgate.modbus.learned import Learned
+from headgate.modbus.planner import Block
+from headgate.modbus.tags import TABLES, Table
+
+if TYPE_CHECKING:
+    from headgate.modbus.group_plan import GroupPlan, TablePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +29,21 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Where a read comes from: the plan of its table, and its place in it."""
+
+    plan: TablePlan
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """One request of a poll group: what to ask, whose series the answer feeds, and how it is decoded."""
 
     ask: Ask
     series: tuple[int, ...]
     decode: Decode
+    part: Part
 
 
 Answer = tuple[int, Sequence[int]]
@@ -39,18 +54,20 @@ Answer = tuple[int, Sequence[int]]
 class Unit:
     """A device as its line sees it.
 
-    `fault` is what is wrong with it, empty while it answers; `cost_ms` is how long its last failure took.
+    `fault` is what is wrong with it, empty while it answers; `cost_ms` is how long its last failure took,
+    `learned` what it has refused.
     """
 
     device: Device
     breaker: Breaker = field(default_factory=Breaker)
     fault: str = ""
     cost_ms: int = 0
+    learned: Mapping[Table, Learned] = field(default_factory=lambda: {table: Learned() for table in TABLES})
 
 
 @dataclass(slots=True, eq=False)
 class Poll:
-    """A poll group as its line sees it; `refused` holds the exception code of each refused read.
+    """A poll group as its line sees it; `refused` holds the exception code of each ask that was refused.
 
     `marked`: its series were marked as bad since the last answer.
     """
@@ -58,8 +75,9 @@ class Poll:
     unit: Unit
     name: str
     interval_ms: int
+    plan: GroupPlan
     reads: Sequence[Read]
-    refused: dict[int, int] = field(default_factory=dict)
+    refused: dict[Ask, int] = field(default_factory=dict)
     marked: bool = False
 
 

@@ -167,7 +167,7 @@ async def test_an_endpoint_that_refuses_does_not_disturb_another() -> None:
         assert world.of("dead")[-1].values == [7]
 
 
-@pytest.mark.parametrize(("code", "quality"), [(2, Quality.BAD_CONFIG), (6, Quality.BAD_COMM)])
+@pytest.mark.parametrize(("code", "quality"), [(1, Quality.BAD_CONFIG), (6, Quality.BAD_COMM)])
 async def test_a_refused_read_is_marked_and_the_device_stays_up(code: int, quality: Quality) -> None:
     world = World(device("a", 1))
     world.clients[1].faults[1] = ExceptionReply(code)
