@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import floor, inf
+from math import floor, isfinite
 
 from headgate.errors import Reject
 from headgate.modbus.types import BOOL, EXACT, Form, Scaling
@@ -112,15 +112,17 @@ def _number(form: Form, value: Value) -> int:
 
 
 def _finite(value: Value) -> int | float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) != inf and value == value:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and isfinite(value):
         return value
     raise Unwritable(f"{_said(value)} is no number")
 
 
-def _descaled(value: float, scaling: Scaling) -> int:
+def _descaled(value: int | float, scaling: Scaling) -> int:
     """The raw integer that reads as `value`. Raises Unwritable where none does."""
     exact = (_exact(value) * 10**scaling.decimals - scaling.offset) / scaling.factor
-    raw = round(exact)
+    raw: int = round(exact)
     if _scaled(raw, scaling) == value:
         return raw
     below, above = (_scaled(number, scaling) for number in (floor(exact), floor(exact) + 1))
@@ -131,10 +133,10 @@ def _descaled(value: float, scaling: Scaling) -> int:
 def _scaled(raw: int, scaling: Scaling) -> float:
     """As the decoder has it: one rounding."""
     meant = raw * scaling.factor + scaling.offset
-    return meant / 10**scaling.decimals if scaling.decimals else meant
+    return meant / int(10**scaling.decimals) if scaling.decimals else meant
 
 
-def _exact(value: float) -> Fraction:
+def _exact(value: int | float) -> Fraction:
     """The number that is written like this in decimal digits."""
     return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
 

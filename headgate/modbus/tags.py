@@ -8,6 +8,7 @@ from typing import Literal
 
 from headgate.config.reader import Section
 from headgate.modbus.forms import Orders, read_form
+from headgate.modbus.rules import Deadband, WriteRule, read_deadband, read_write_rule
 from headgate.modbus.types import BOOL, TYPES, Form
 from headgate.model import NAME_PART
 
@@ -31,6 +32,8 @@ class Tag:
     address: int
     form: Form
     unit: str
+    deadband: Deadband | None = None
+    write: WriteRule | None = None
 
     @property
     def count(self) -> int:
@@ -54,8 +57,9 @@ def read_tag(section: Section, orders: Orders, base: int | None) -> Tag:
     form = read_form(section, _type(section, table), orders)
     address = _address(section, form, base) if digits is None else _number(section, digits, form, base)
     unit = section.text("unit", "", pattern=r".{0,16}", hint="at most 16 characters")
+    deadband, write = read_deadband(section, form), read_write_rule(section, form, table)
     section.close()
-    return Tag(name, table, address, form, unit)
+    return Tag(name, table, address, form, unit, deadband, write)
 
 
 def _type(section: Section, table: Table) -> str:

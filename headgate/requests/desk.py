@@ -36,12 +36,14 @@ class Operation:
     """One thing that may be asked for.
 
     `at_once`: so many of it are carried out at the same time. `repeatable`: found half done after a crash it
-    is simply done again, because doing it twice is doing it once.
+    is simply done again, because doing it twice is doing it once. `barred`: why it is not done now (code and
+    detail), whatever is asked; such a refusal is not kept.
     """
 
     run: Callable[[Request], Awaitable[Reply]]
     at_once: int = 4
     repeatable: bool = True
+    barred: Callable[[], tuple[str, str] | None] = lambda: None
 
 
 Operations = Mapping[str, Operation]
@@ -185,7 +187,8 @@ class Desk:
         if refusal is not None:
             found, reply = await self.writer.call(self.ledger.look, asked)
         else:
-            found, reply = await self.writer.call(self.ledger.open, asked, self.clock.utc_ms())
+            once = not self.operations[request.op].repeatable
+            found, reply = await self.writer.call(self.ledger.open, asked, self.clock.utc_ms(), once=once)
         if found is Found.ANSWERED and reply is not None:
             self.counters.repeated += 1
             return reply
@@ -202,13 +205,13 @@ class Desk:
     def _refusal(self, request: Request) -> Reply | None:
         """The answer to what is not to be carried out, whatever its arguments."""
         ahead_ms = request.deadline_ms - self.clock.utc_ms()
-        if request.op == "write":
-            return Reply(request.id, "refused", "writes_off", "writes are off on this gateway")
         if request.op not in self.operations:
-            known = ", ".join(sorted([*self.operations, "write"]))
+            known = ", ".join(sorted(self.operations))
             return Reply(
                 request.id, "refused", "unknown_op", f"{request.op!r} is not known; known are {known}"
             )
+        if (barred := self.operations[request.op].barred()) is not None:
+            return Reply(request.id, "refused", *barred)
         if ahead_ms <= 0:
             return Reply(request.id, "expired", "expired", f"the deadline passed {-ahead_ms} ms ago")
         if ahead_ms > MAX_AHEAD_MS and self.clock.state() is not ClockState.UNSYNCED:

@@ -94,7 +94,8 @@ def test_texts_come_back(text: str, length: int, byte_order: str) -> None:
 def test_bits_leave_the_others_alone(value: bool, bit: int, byte_order: str) -> None:
     form = form_of("bit", bit=bit, byte_order=byte_order)
     cells = encode(form, value)
-    assert cells.mask is not None and cells.mask.bit_count() == 1
+    assert cells.mask is not None
+    assert cells.mask.bit_count() == 1
     assert read_again(form, cells) == (value, Quality.GOOD)
     assert (put_into(form, cells)[0] ^ 0xA5C3) & ~cells.mask == 0
 
@@ -106,7 +107,8 @@ def test_halves_leave_the_other_half_alone(data: st.DataObject, type_: str, byte
     cells = encode(form, value)
     assert cells.mask in (0xFF00, 0x00FF)
     assert read_again(form, cells) == (value, Quality.GOOD)
-    assert cells.mask is not None and (put_into(form, cells)[0] ^ 0xA5C3) & ~cells.mask == 0
+    assert cells.mask is not None
+    assert (put_into(form, cells)[0] ^ 0xA5C3) & ~cells.mask == 0
 
 
 @given(st.data(), st.sampled_from([0x0F00, 0x0001, 0xFFFF]), orders)
@@ -122,7 +124,8 @@ def test_masked_fields_come_back(data: st.DataObject, mask: int, byte_order: str
 def test_a_mask_within_one_register_of_several_is_written_there(order: str) -> None:
     form = form_of("uint32", mask=0x00F0_0000, order=order)
     cells = encode(form, 9)
-    assert len(cells.values) == 1 and cells.offset in (0, 1)
+    assert len(cells.values) == 1
+    assert cells.offset in (0, 1)
     assert read_again(form, cells) == (9, Quality.GOOD)
     assert not unwritable(form)
 
@@ -136,7 +139,12 @@ def test_a_mask_across_registers_is_not_written() -> None:
 
 @pytest.mark.parametrize(
     ("order", "words"),
-    [("abcd", (0x0102, 0x0304)), ("cdab", (0x0304, 0x0102)), ("badc", (0x0201, 0x0403)), ("dcba", (0x0403, 0x0201))],
+    [
+        ("abcd", (0x0102, 0x0304)),
+        ("cdab", (0x0304, 0x0102)),
+        ("badc", (0x0201, 0x0403)),
+        ("dcba", (0x0403, 0x0201)),
+    ],
 )
 def test_orders_in_letters(order: str, words: tuple[int, ...]) -> None:
     assert encode(form_of("uint32", order=order), 0x01020304).values == words
@@ -177,7 +185,11 @@ def test_coils_take_yes_and_no() -> None:
         (form_of("float32"), 1e39, "does not fit"),
         (form_of("float32"), 1e-60, "close to zero"),
         (form_of("float32"), 16_777_217, "nearest is 16777216"),
-        (form_of("float32", not_available=0x7F7FFFFF), struct.unpack(">f", b"\x7f\x7f\xff\xff")[0], "no value"),
+        (
+            form_of("float32", not_available=0x7F7FFFFF),
+            struct.unpack(">f", b"\x7f\x7f\xff\xff")[0],
+            "no value",
+        ),
         (form_of("float32"), math.inf, "no number"),
         (form_of("float32"), False, "no number"),
         (form_of("float64"), 10**400, "does not fit"),
