@@ -70,7 +70,7 @@ class Writes:
         self._clock = clock
 
     async def call(self, request: Request) -> Reply:
-        """See `Driver.call`. Where one value is refused nothing is written; after one that fails, no other."""
+        """See `Driver.call`. Where one value is refused nothing is written; after a failure, nothing more."""
         wanted = [self._wanted(row) for row in _rows(request.args)]
         names = [each.name for each in wanted]
         if len(set(names)) < len(names):
@@ -86,7 +86,7 @@ class Writes:
             else:
                 done = _Done("not_written", error=SKIPPED)
             rows.append(_row(each, done))
-        result = {"values": rows}
+        result = {"writes": rows}
         if failed is not None:
             name, done = failed
             return Reply(request.id, "failed", done.code, f"{name}: {done.error}", result)

@@ -31,6 +31,10 @@ KEEP_JOB_MS = 7 * 86_400_000
 """The same for jobs: a job whose last update was lost comes again, however long the gateway was away."""
 
 
+PERHAPS = "; whether it was done is not known"
+"""Said of what may be done once only."""
+
+
 class Found(Enum):
     """What the ledger knows of a request that came."""
 
@@ -71,9 +75,8 @@ class Ledger:
             if row.op not in repeatable:
                 carrier: Carrier = "job" if row.carrier == "job" else "direct"
                 request = Request(row.id, 1, row.op, {}, row.deadline_ms, carrier)
-                reply = Reply(
-                    row.id, "failed", "internal", "interrupted: the hub ended while this was under way"
-                )
+                detail = f"interrupted: the hub ended while this was under way{PERHAPS}"
+                reply = Reply(row.id, "failed", "internal", detail)
                 queued += self.close(Answer(request, row.digest, reply, 0), utc_ms, clock)[1]
         return queued
 

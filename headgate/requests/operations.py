@@ -1,4 +1,4 @@
-"""The operations that the hub offers: `read`, `query`, `list`, `fetch`, `write`; most of the work is others'."""
+"""The operations that the hub offers, by the words that requests use; most of the work is others'."""
 
 from __future__ import annotations
 

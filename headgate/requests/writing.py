@@ -17,7 +17,7 @@ SourceOf = Callable[[str], str | None]
 
 
 def plan_write(args: Mapping[str, Any], source_of: SourceOf) -> str:
-    """The bridge that is to write. Raises Refused: not as docs/requests.md says, or more than one bridge's."""
+    """The bridge that is to write. Raises Refused: not as docs/requests.md says, or of several bridges."""
     rows = args.get("values")
     if args.keys() != {"values"} or not isinstance(rows, list) or not 0 < len(rows) <= MAX_VALUES:
         raise Refused("bad_request", f"write takes values, 1 to {MAX_VALUES} of {{series, value}}, alone")
