@@ -43,7 +43,11 @@ def read_name(section: Section) -> str:
     return section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
 
 
-def read_tag(section: Section, orders: Orders, base: int | None) -> Tag:
+KnownTags = dict[tuple[str, str, int, int, str], "Tag"]
+"""Tags by what they are, a form by its identity: equal devices share theirs, and a site has many."""
+
+
+def read_tag(section: Section, orders: Orders, base: int | None, known: KnownTags) -> Tag:
     """Read a tag. `orders` and `base` are its device's; `base`: the number of a table's first register.
 
     Without a base, addresses are from 0, as on the wire, and registers from 40001, as in manuals.
@@ -55,7 +59,8 @@ def read_tag(section: Section, orders: Orders, base: int | None) -> Tag:
     address = _address(section, form, base) if digits is None else _number(section, digits, form, base)
     unit = section.text("unit", "", pattern=r".{0,16}", hint="at most 16 characters")
     section.close()
-    return Tag(name, table, address, form, unit)
+    key = (name, table, address, id(form), unit)
+    return known.setdefault(key, Tag(name, table, address, form, unit))
 
 
 def _type(section: Section, table: Table) -> str:
