@@ -8,6 +8,7 @@ from typing import Any
 
 from headgate.config.reader import Problems, Section
 from headgate.modbus.forms import Orders, read_orders
+from headgate.modbus.profiles import expanded
 from headgate.modbus.tags import BIT_TABLES, KnownTags, Tag, read_name, read_tag
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport, read_transport, refuse_torn_lines
 from headgate.model import Series
@@ -85,6 +86,7 @@ def parse_mapping(config: Mapping[str, Any], source: str = "modbus") -> ModbusCo
 
 
 def _device(section: Section, known: KnownTags) -> Device:
+    section = expanded(section)
     orders = read_orders(section, Orders())
     base = section.integer("base", low=0, high=1) if section.has("base") else None
     device = Device(

@@ -172,8 +172,10 @@ def test_the_example_of_a_configuration_update_is_accepted(component: str, parse
 
 
 def test_the_example_of_a_site_document_is_accepted() -> None:
-    (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
+    example, with_profile = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
     assert len(parse_mapping(load_document(example, "README.md")["modbus"]).devices) == 1
+    (device,) = parse_mapping({"devices": yaml.safe_load(with_profile)}).devices
+    assert [len(group.tags) for group in device.groups] == [1, 1]
 
 
 def test_every_modbus_type_and_order_is_documented_with_its_registers_and_series() -> None:
