@@ -24,6 +24,7 @@ from headgate.batch import wire_key
 from headgate.bridge.handover import Options
 from headgate.bus.api import Handler, Serve
 from headgate.clock import SystemClock
+from headgate.config.accepted import store_accepted
 from headgate.config.stateroot import StateRoot
 from headgate.roles.bridge import DRIVERS, Bridge
 from headgate.roles.site_follower import ComponentConfig
@@ -75,7 +76,10 @@ class FileBus:
 
 async def _run(site: Path, root: Path, batches: Path) -> None:
     bus, stop = FileBus(batches), asyncio.Event()
-    component = ComponentConfig(StateRoot.at(str(root)), json.loads(site.read_text()))
+    state = StateRoot.at(str(root))
+    state.create()
+    store_accepted(state, site.read_bytes())
+    component = ComponentConfig(state)
     bridge = Bridge("modbus", component, bus, SystemClock(), Options())
     async with asyncio.TaskGroup() as group:
         group.create_task(bridge.run(stop), name="bridge")

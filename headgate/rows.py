@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,11 @@ Types = tuple[type, ...]
 FIXED = "hHiIqQd"
 VARIABLE = "tj"
 NOTHING = "n"
-_SIGNED = (("h", 1 << 15), ("i", 1 << 31), ("q", 1 << 63))
-_UNSIGNED = (("H", 1 << 16), ("I", 1 << 32), ("Q", 1 << 64))
+_INTEGERS = {
+    tag: (-(1 << bits - 1), (1 << bits - 1) - 1) if tag.islower() else (0, (1 << bits) - 1)
+    for tag, bits in (("h", 16), ("H", 16), ("i", 32), ("I", 32), ("q", 64), ("Q", 64))
+}
+"""Lowest and highest of each tag, the narrowest first."""
 _RUN = struct.Struct("<BH")
 MAX_LAYOUTS = 4_096
 """Layouts that are remembered: a shape for each read of the field bus, and some more while devices fail."""
@@ -32,10 +35,10 @@ MAX_LAYOUTS = 4_096
 
 @dataclass(slots=True)
 class Layout:
-    """How rows of some types are written. `ranges`: lowest and highest integer met, by column."""
+    """How rows of some types are written. `negative`: a bit for each column in which one was met."""
 
     tags: str
-    ranges: dict[int, tuple[int, int]]
+    negative: int
     row: struct.Struct = field(init=False)
     head: bytes = field(init=False)
     plain: bool = field(init=False)
@@ -45,6 +48,11 @@ class Layout:
         found = [(tag, sum(1 for _ in run)) for tag, run in itertools.groupby(self.tags)]
         self.head = struct.pack("<H", len(found)) + b"".join(_RUN.pack(ord(tag), n) for tag, n in found)
         self.plain = all(tag in FIXED for tag in self.tags)
+
+    def range(self, column: int) -> tuple[int, int]:
+        """What integers may have been met in a column, as far as its tag tells."""
+        low, high = _INTEGERS.get(self.tags[column], (0, 0))
+        return (low if self.negative >> column & 1 else 0), high
 
 
 class Layouts:
@@ -60,11 +68,11 @@ class Layouts:
             try:
                 self._write(out, layout, rows)
             except struct.error:  # an integer that is wider than any before
-                layout = _layout(types, rows, layout.ranges)
+                layout = _layout(types, rows, layout)
             else:
                 return
         else:
-            layout = _layout(types, rows, {})
+            layout = _layout(types, rows, None)
         if len(self._known) >= MAX_LAYOUTS:
             self._known.clear()
         self._known[shape, types] = layout
@@ -147,28 +155,23 @@ class Reader:
             raise Reject(f"batch: {len(self._wire) - self.at} B too many after byte {self.at}")
 
 
-def _layout(types: Types, rows: Sequence[Row], known: Mapping[int, tuple[int, int]]) -> Layout:
-    """The narrowest layout that holds these rows and every one before them."""
-    tags, ranges = [], {}
+def _layout(types: Types, rows: Sequence[Row], known: Layout | None) -> Layout:
+    """A narrow layout that holds these rows and every one before them."""
+    tags, negative = [], 0
     for i, kind in enumerate(types):
         if kind is int or kind is bool:
             column: list[int] = [int(row[i]) for row in rows]  # type: ignore[arg-type]  # integers here
-            low, high = known.get(i, (0, 0))
-            ranges[i] = low, high = min(low, *column), max(high, *column)
-            tags.append(_integer_tag(low, high))
+            low, high = known.range(i) if known is not None else (0, 0)
+            low, high = min(low, *column), max(high, *column)
+            negative |= (low < 0) << i
+            tags.append(next((t for t, (a, z) in _INTEGERS.items() if a <= low and high <= z), "j"))
         elif kind is float:
             tags.append("d")
         elif kind is str and all(len(str(row[i]).encode()) < 1 << 16 for row in rows):
             tags.append("t")
         else:
             tags.append(NOTHING if kind is type(None) else "j")
-    return Layout("".join(tags), ranges)
-
-
-def _integer_tag(low: int, high: int) -> str:
-    if low >= 0:
-        return next((tag for tag, edge in _UNSIGNED if high < edge), "j")
-    return next((tag for tag, edge in _SIGNED if -edge <= low and high < edge), "j")
+    return Layout("".join(tags), negative)
 
 
 def _variable(tag: str, column: Sequence[Value]) -> bytes:

@@ -129,6 +129,8 @@ def write_runtime(target: Path, root: Path, version: str, targets: Sequence[Targ
     lock_digest = _digest_of([root / LOCK, *wheels])
     for path in _package(root):
         entries[path.relative_to(root).as_posix()] = path
+    for path in _profiles(root):
+        entries[f"headgate/profiles/{path.name}"] = path
     entries[LOCK] = root / LOCK
     entries["install.py"] = root / "components" / RUNTIME / "install.py"
     about = {
@@ -138,6 +140,10 @@ def write_runtime(target: Path, root: Path, version: str, targets: Sequence[Targ
         "targets": [str(target) for target in sorted(targets)],
     }
     write_zip(target, {**entries, "runtime.json": json.dumps(about, indent=1).encode()})
+
+
+def _profiles(root: Path) -> list[Path]:
+    return sorted((root / "profiles").glob("*.yaml"))
 
 
 def _package(root: Path) -> list[Path]:
@@ -160,7 +166,7 @@ def _inputs(root: Path) -> list[Path]:
     folders = [(root / folder).rglob("*") for folder in ("components", "recipes", "devtools/build")]
     files = [path for folder in folders for path in folder if path.is_file() and not _is_litter(path)]
     singles = [root / name for name in ("recipe.yaml", "gdk-config.json", "pyproject.toml", LOCK)]
-    return sorted([*files, *singles, *_package(root)])
+    return sorted([*files, *singles, *_package(root), *_profiles(root)])
 
 
 def _digest_of(paths: Iterable[Path]) -> str:

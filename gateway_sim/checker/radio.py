@@ -12,6 +12,8 @@ from gateway_sim.devices.plantfile import Group, Tag
 
 MODULO = {"packet_id": 256, "measurement_sequence": 65_535}
 """How far a packet's first tag counts before it starts again (docs/wire.md)."""
+CLOSE_MS = 50
+"""Reads of one characteristic that lie closer than this are told apart by their values."""
 UNCHECKED = ("rssi",)
 """Tags that nobody records."""
 
@@ -54,10 +56,17 @@ class ReadCheck(GroupCheck):
     bus, kind = "ble", "reads"
 
     def counts(self, t_ms: int, row: Row) -> list[int]:
-        near = Timeline.of(self).near(t_ms)
-        arrivals = 1 + len(row.again)
-        nearest = sorted(near, key=lambda count: abs(self.polls[count].t_ms - t_ms))
-        return sorted(nearest[:arrivals]) or [-1]
+        """One read: a device answers one at a time, so that what comes twice with one time is doubled."""
+
+        def off_ms(count: int) -> int:
+            return abs(self.polls[count].t_ms - t_ms)
+
+        near = sorted(Timeline.of(self).near(t_ms), key=off_ms)
+        if not near:
+            return [-1]
+        # A read may be answered between another one and its sample's time: of such the value tells.
+        close = [count for count in near if off_ms(count) <= off_ms(near[0]) + CLOSE_MS]
+        return [next((count for count in close if self.polls[count].raws[0] == row.raws[0]), near[0])]
 
 
 class Timeline:

@@ -8,7 +8,8 @@ from typing import Any
 
 from headgate.config.reader import Problems, Section
 from headgate.modbus.forms import Orders, read_orders
-from headgate.modbus.tags import BIT_TABLES, Tag, read_name, read_tag
+from headgate.modbus.profiles import expanded
+from headgate.modbus.tags import BIT_TABLES, KnownTags, Tag, read_name, read_tag
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport, read_transport, refuse_torn_lines
 from headgate.model import Series
 
@@ -67,7 +68,8 @@ class ModbusConfig:
 
 def parse(section: Section) -> ModbusConfig:
     """Read the `modbus:` section; faults go to the section's problems (for `parse_sections`)."""
-    devices = tuple(_device(each) for each in section.sections("devices"))
+    known: KnownTags = {}
+    devices = tuple(_device(each, known) for each in section.sections("devices"))
     _refuse_twins(
         [(d.name, f"{section.at('devices')}[{i}]") for i, d in enumerate(devices)], section.problems
     )
@@ -88,7 +90,8 @@ def parse_mapping(config: Mapping[str, Any], source: str = "modbus") -> ModbusCo
     return parsed
 
 
-def _device(section: Section) -> Device:
+def _device(section: Section, known: KnownTags) -> Device:
+    section = expanded(section)
     orders = read_orders(section, Orders())
     base = section.integer("base", low=0, high=1) if section.has("base") else None
     device = Device(
@@ -104,7 +107,7 @@ def _device(section: Section) -> Device:
         max_registers=section.integer("max_registers", MAX_REGISTERS, low=4, high=MAX_REGISTERS),
         max_bits=section.integer("max_bits", MAX_BITS, low=1, high=MAX_BITS),
         max_gap=section.integer("max_gap", 16, low=0, high=MAX_REGISTERS),
-        groups=tuple(_group(each, orders, base) for each in section.sections("groups", required=True)),
+        groups=tuple(_group(each, orders, base, known) for each in section.sections("groups", required=True)),
     )
     groups = [(group.name, f"{section.at('groups')}[{i}]") for i, group in enumerate(device.groups)]
     _refuse_twins(groups, section.problems)
@@ -119,7 +122,7 @@ def _device(section: Section) -> Device:
     return device
 
 
-def _group(section: Section, orders: Orders, base: int | None) -> Group:
+def _group(section: Section, orders: Orders, base: int | None, known: KnownTags) -> Group:
     name = read_name(section)
     interval_s = section.number("interval_s", low=0.01, high=MAX_INTERVAL_S)
     stale_s = section.number(
@@ -127,7 +130,7 @@ def _group(section: Section, orders: Orders, base: int | None) -> Group:
     )
     if stale_s < interval_s:
         section.fault("stale_s", f"{stale_s:g} is less than interval_s", f"at least {interval_s:g}")
-    tags = tuple(read_tag(each, orders, base) for each in section.sections("tags", required=True))
+    tags = tuple(read_tag(each, orders, base, known) for each in section.sections("tags", required=True))
     if section.has("tags") and not tags:
         section.fault("tags", "is empty", "name at least one tag, or leave the group out")
     section.close()

@@ -86,8 +86,11 @@ class ModbusDriver:
         self._config = change.config
         for name in (*change.removed, *change.changed):
             del self._units[name], self._polls[name]
+        # Of use only here: kept, it would take as much as the table itself.
+        self._index = {series: index for index, series in enumerate(self._table)}
         fresh = {*change.added, *change.changed}
         added = [self._add(device) for device in change.config.devices if device.name in fresh]
+        self._index.clear()
         self._settle_lines(added)
         self._staleness.changed()
 

@@ -1,7 +1,8 @@
 """What a device has refused: tags it does not have, ranges no read may cross, its longest read; pure.
 
-Everything learned is doubted again after a while, each time twice as long: a firmware update may add
-registers, and a device that is starting refuses what it will answer later.
+Everything learned is doubted again after a while, each time twice as long: a device that is starting refuses
+what it will answer later, and a firmware update may add registers. So what was refused for some time is back
+after at most as long again, and what is never there costs a transaction a day.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass, field
 
 from headgate.modbus.planner import Span
 
-FIRST_MS = 600_000
+FIRST_MS = 10_000
 MAX_MS = 24 * 3_600_000
+MAX_DUE = 8
+"""Refused values that are tried again in one tick: their number must not become a burst."""
 
 
 @dataclass(slots=True)
@@ -60,8 +63,8 @@ class Learned:
         return span in self.refused
 
     def due(self, now_ms: int) -> list[Span]:
-        """Refused values that are to be asked for again now, each by a read of its own."""
-        return [span for span, doubt in self.refused.items() if doubt.retry_ms <= now_ms]
+        """Some of the refused values that are to be asked for again now, each by a read of its own."""
+        return [span for span, doubt in self.refused.items() if doubt.retry_ms <= now_ms][:MAX_DUE]
 
     def forbidden(self, now_ms: int) -> list[Span]:
         """What no read may cross now: refused values, and gaps whose doubt is not due."""

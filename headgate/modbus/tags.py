@@ -46,7 +46,11 @@ def read_name(section: Section) -> str:
     return section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
 
 
-def read_tag(section: Section, orders: Orders, base: int | None) -> Tag:
+KnownTags = dict[tuple[str, str, int, int, str, Deadband | None, WriteRule | None], "Tag"]
+"""Tags by what they are, a form by its identity: equal devices share theirs, and a site has many."""
+
+
+def read_tag(section: Section, orders: Orders, base: int | None, known: KnownTags) -> Tag:
     """Read a tag. `orders` and `base` are its device's; `base`: the number of a table's first register.
 
     Without a base, addresses are from 0, as on the wire, and registers from 40001, as in manuals.
@@ -59,7 +63,8 @@ def read_tag(section: Section, orders: Orders, base: int | None) -> Tag:
     unit = section.text("unit", "", pattern=r".{0,16}", hint="at most 16 characters")
     deadband, write = read_deadband(section, form), read_write_rule(section, form, table)
     section.close()
-    return Tag(name, table, address, form, unit, deadband, write)
+    key = (name, table, address, id(form), unit, deadband, write)
+    return known.setdefault(key, Tag(name, table, address, form, unit, deadband, write))
 
 
 def _type(section: Section, table: Table) -> str:

@@ -14,7 +14,8 @@ from headgate.driver import Refused, Reply, Request
 from headgate.errors import Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.requests.desk import Desk
-from headgate.requests.jobs import Action, Begin, Cancel, JobMachine, Publish, Say, step_minutes
+from headgate.requests.job_actions import Action, Begin, Cancel, Publish, Say, step_minutes
+from headgate.requests.jobs import JobMachine
 from headgate.requests.model import MAX_LOOK_BYTES, Unreadable, load_strictly, parse_job, spelled
 from headgate.sleeper import Sleeper
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class JobCarrier:
-    """Runs until cancelled; five subscriptions of the connection's fifty."""
+    """Runs until cancelled; eight subscriptions of the connection's fifty."""
 
     def __init__(self, bus: Bus, clock: Clock, thing: str, desk: Desk) -> None:
         self.machine = JobMachine(
@@ -41,8 +42,11 @@ class JobCarrier:
         subscribe, prefix = self._bus.subscribe_cloud, self._prefix
         with (
             subscribe(f"{prefix}notify-next", self._on_notify),
-            subscribe(f"{prefix}$next/get/accepted", self._on_got),
-            subscribe(f"{prefix}$next/get/rejected", self._on_rejected),
+            subscribe(f"{prefix}notify", self._on_list_changed),
+            subscribe(f"{prefix}get/accepted", self._on_listed),
+            subscribe(f"{prefix}get/rejected", self._on_rejected),
+            subscribe(f"{prefix}+/get/accepted", self._on_got),
+            subscribe(f"{prefix}+/get/rejected", self._on_rejected),
             subscribe(f"{prefix}+/update/accepted", self._on_updated),
             subscribe(f"{prefix}+/update/rejected", self._on_rejected),
         ):
@@ -98,6 +102,14 @@ class JobCarrier:
         message = self._read(topic, payload)
         if message is not None:
             self._do(self.machine.notified(message.get("execution"), self._clock.boot_ms()))
+
+    async def _on_list_changed(self, topic: str, payload: bytes) -> None:
+        self._do(self.machine.changed(self._clock.boot_ms()))
+
+    async def _on_listed(self, topic: str, payload: bytes) -> None:
+        message = self._read(topic, payload)
+        if message is not None:
+            self._do(self.machine.listed(message.get("clientToken"), message, self._clock.boot_ms()))
 
     async def _on_got(self, topic: str, payload: bytes) -> None:
         message = self._read(topic, payload)

@@ -7,13 +7,14 @@ question under way. https://docs.aws.amazon.com/iot/latest/developerguide/jobs-m
 from __future__ import annotations
 
 import re
-import unicodedata
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
 from headgate.driver import Reply
+from headgate.requests.job_actions import Action, Begin, Cancel, Publish, Say, details_of, version_of
 
 ANSWER_MS = 10_000
 """How long an answer of the cloud may take, before the question is put again."""
@@ -22,9 +23,6 @@ ASK_EVERY_MS = 900_000
 """A notification may be lost while the gateway is offline; so often it asks by itself."""
 SILENCE_MS = 120_000
 """After so long without a word of the cloud, its next word makes the gateway ask."""
-MAX_DETAIL = 1_000
-"""Of 1,024 characters of a value in statusDetails."""
-
 THROTTLED = ("RequestThrottled", "InternalError")
 GONE = ("InvalidStateTransition", "TerminalStateReached", "ResourceNotFound")
 ACTIVE = ("QUEUED", "IN_PROGRESS")
@@ -41,40 +39,11 @@ class Phase(Enum):
     ENDING = "its last status was sent"
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Publish to `$aws/things/{thing}/jobs/` + tail. Tell `not_published` when that cannot be done now."""
-
-    tail: str
-    payload: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Do this job; tell `work_done`. It may have been begun, or done, in an earlier life."""
-
-    job_id: str
-    document: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Cancel:
-    """Stop doing this job: the cloud has taken it back."""
-
-    job_id: str
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """Something for the log, by the key that limits it."""
-
-    key: str
-    text: str
-
-
-Action = Publish | Begin | Cancel | Say
-Question = Literal["get", "claim", "check", "end"]
+Question = Literal["get", "list", "look", "claim", "check", "end"]
+MAX_FOREIGN = 1_000
+"""Jobs of others that are remembered, so that none is looked at twice."""
+MAX_BEHIND = 50
+"""Jobs behind others' that are looked at after one list."""
 
 
 @dataclass(slots=True)
@@ -109,7 +78,9 @@ class JobMachine:
         self._failures = 0
         self._ask_ms = 0
         self._heard_ms: int | None = None
-        self._foreign = ""
+        self._foreign: set[str] = set()
+        self._behind: deque[str] = deque()
+        self._hidden = False
 
     @property
     def job_id(self) -> str:
@@ -163,20 +134,42 @@ class JobMachine:
         self._heard_ms = now_ms
         if self.phase is Phase.IDLE:
             self._asked = None
+            self._behind.clear()
             return self._consider(execution, now_ms)
         ours = isinstance(execution, Mapping) and execution.get("jobId") == self.job_id
         if self.phase is Phase.WORKING and not ours and self._asked is None:
             return self._put("check", now_ms)  # cancelled, or is another one only older than ours?
         return []
 
-    def got(self, token: object, execution: object, now_ms: int) -> list[Action]:
-        """`$next/get/accepted`."""
-        if not self._answers(("get",), token, now_ms):
+    def changed(self, now_ms: int) -> list[Action]:
+        """`notify`: other jobs are pending. Behind somebody else's job that is all that tells."""
+        self._heard_ms = now_ms
+        if self.phase is Phase.IDLE and self._hidden and self._asked is None:
+            return self._put("list", now_ms)
+        return []
+
+    def listed(self, token: object, message: Mapping[str, Any], now_ms: int) -> list[Action]:
+        """`get/accepted`: look at those pending that are not known as others'."""
+        if not self._answers(("list",), token, now_ms) or self.phase is not Phase.IDLE:
             return []
+        rows = [row for key in ("inProgressJobs", "queuedJobs") for row in message.get(key) or ()]
+        ids = [row.get("jobId") for row in rows if isinstance(row, Mapping)]
+        wanted = [i for i in ids if isinstance(i, str) and _JOB_ID.fullmatch(i) and i not in self._foreign]
+        self._behind = deque(wanted[:MAX_BEHIND])
+        return self._look(now_ms)
+
+    def got(self, token: object, execution: object, now_ms: int) -> list[Action]:
+        """`$next/get/accepted`, or `{jobId}/get/accepted` of a job that is not next."""
+        kind = self._answers(("get", "look"), token, now_ms)
+        if kind is None:
+            return []
+        if kind == "look":
+            self._behind.popleft()
+            return self._consider(execution, now_ms, behind=True) or self._look(now_ms)
         if self.phase is Phase.IDLE or self._job is None:
             return self._consider(execution, now_ms)
         if isinstance(execution, Mapping) and execution.get("jobId") == self._job.id:
-            self._job.version = _version(execution, self._job.version)
+            self._job.version = version_of(execution, self._job.version)
             return self._put("end", now_ms) if self.phase is Phase.ENDING else []
         return self._lost("another job is next", now_ms)
 
@@ -185,7 +178,7 @@ class JobMachine:
         kind = self._answers(("claim", "check", "end"), token, now_ms)
         if kind is None or self._job is None:
             return []
-        self._job.version = _version(state, self._job.version + 1)
+        self._job.version = version_of(state, self._job.version + 1)
         if kind == "claim":
             return self._begin(now_ms)
         if kind == "check":  # begun again it joins itself, or is what was lost on the way here
@@ -204,7 +197,10 @@ class JobMachine:
             return []
         self._asked = None
         if code == "VersionMismatch" and kind in ("check", "end") and self._job is not None:
-            return self._other_version(kind, state, now_ms)
+            return self._otherversion_of(kind, state, now_ms)
+        if kind == "look":
+            self._behind.popleft()
+            return self._look(now_ms)
         if code in GONE or code == "VersionMismatch":
             return self._drop(now_ms) if kind == "claim" else self._lost(f"the cloud says {code}", now_ms)
         said = Say(f"jobs {code}", f"jobs: {kind} of {self.job_id or 'the next job'} was refused: {code}")
@@ -226,7 +222,10 @@ class JobMachine:
 
     # The parts.
 
-    def _consider(self, execution: object, now_ms: int) -> list[Action]:
+    def _consider(self, execution: object, now_ms: int, *, behind: bool = False) -> list[Action]:
+        """Take up a job that is ours; behind one of others' that is next there may be some."""
+        if not behind:
+            self._hidden = False
         self._ask_ms = now_ms + ASK_EVERY_MS
         if not isinstance(execution, Mapping) or not execution:
             return []
@@ -236,15 +235,28 @@ class JobMachine:
         if execution.get("status") not in ACTIVE:
             return []
         if not isinstance(document, Mapping) or "headgate" not in document:
-            if self._foreign == job_id:
-                return []
-            self._foreign = job_id
-            return [Say(f"foreign {job_id}", f"job {job_id} is not for Headgate: left alone")]
-        self._job = _Job(job_id, _version(execution, 1), document)
+            said = self._leave_alone(job_id)
+            if behind:
+                return said and [*said, *self._look(now_ms)]
+            self._hidden = True
+            return [*said, *self._put("list", now_ms)]
+        self._job = _Job(job_id, version_of(execution, 1), document)
         if execution.get("status") == "IN_PROGRESS":  # ours, from before a crash
             return self._begin(now_ms)
         self.phase = Phase.CLAIMING
         return self._put("claim", now_ms)
+
+    def _leave_alone(self, job_id: str) -> list[Action]:
+        if job_id in self._foreign:
+            return []
+        if len(self._foreign) >= MAX_FOREIGN:
+            self._foreign.clear()
+        self._foreign.add(job_id)
+        return [Say(f"foreign {job_id}", f"job {job_id} is not for Headgate: left alone")]
+
+    def _look(self, now_ms: int) -> list[Action]:
+        """Ask for the next of the jobs that are behind others'."""
+        return self._put("look", now_ms) if self._behind else []
 
     def _begin(self, now_ms: int) -> list[Action]:
         assert self._job is not None
@@ -252,13 +264,13 @@ class JobMachine:
         self._ask_ms = now_ms + ASK_EVERY_MS
         return [Begin(self._job.id, self._job.document)]
 
-    def _other_version(self, kind: Question, state: object, now_ms: int) -> list[Action]:
+    def _otherversion_of(self, kind: Question, state: object, now_ms: int) -> list[Action]:
         assert self._job is not None
         if not isinstance(state, Mapping):
             return self._put("get", now_ms)
         if state.get("status") not in ACTIVE:
             return self._lost(f"it is {state.get('status')}", now_ms)
-        self._job.version = _version(state, self._job.version)
+        self._job.version = version_of(state, self._job.version)
         return self._put("end", now_ms) if kind == "end" else []
 
     def _lost(self, why: str, now_ms: int) -> list[Action]:
@@ -288,6 +300,10 @@ class JobMachine:
         self._count += 1
         token = f"{self._nonce}-{self._count}"
         self._asked = _Asked(kind, token, now_ms + max(ANSWER_MS, self._back_off_ms()))
+        if kind == "list":
+            return [Publish("get", {"clientToken": token})]
+        if kind == "look" and self._behind:
+            return [Publish(f"{self._behind[0]}/get", {"clientToken": token, "includeJobDocument": True})]
         if kind == "get" or self._job is None:
             self._asked.kind = "get"
             return [Publish("$next/get", {"clientToken": token, "includeJobDocument": True})]
@@ -299,31 +315,10 @@ class JobMachine:
         }
         if kind == "end" and self._job.reply is not None:
             payload["status"] = _ENDS[self._job.reply.status]
-            payload["statusDetails"] = _details(self._job.reply)
+            payload["statusDetails"] = details_of(self._job.reply)
         elif (minutes := self._step_minutes(self._job.document)) is not None:
             payload["stepTimeoutInMinutes"] = minutes
         return [Publish(f"{self._job.id}/update", payload)]
 
     def _back_off_ms(self) -> int:
         return min(ANSWER_MS << min(self._failures, 8), BACK_OFF_MAX_MS) if self._failures else 0
-
-
-def step_minutes(document: Mapping[str, Any], utc_ms: int) -> int | None:
-    """A step timeout a little behind the deadline, so that a gateway which died leaves no job in progress."""
-    inner = document.get("headgate")
-    deadline_ms = inner.get("deadline_ms") if isinstance(inner, Mapping) else None
-    if not isinstance(deadline_ms, int) or isinstance(deadline_ms, bool):
-        return None
-    return max(1, min(10_080, (deadline_ms - utc_ms) // 60_000 + 2))
-
-
-def _version(state: object, otherwise: int) -> int:
-    number = state.get("versionNumber") if isinstance(state, Mapping) else None
-    return number if isinstance(number, int) and not isinstance(number, bool) else otherwise
-
-
-def _details(reply: Reply) -> dict[str, str]:
-    """AWS takes no empty value and no control characters."""
-    clean = "".join(" " if unicodedata.category(c).startswith("C") else c for c in reply.detail)
-    detail = clean[:MAX_DETAIL].strip()
-    return {"code": reply.code or reply.status} | ({"detail": detail} if detail else {})

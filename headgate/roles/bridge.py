@@ -14,7 +14,7 @@ from headgate.bridge.handover import HUB_TOPIC, Handover, Options
 from headgate.bus.api import Bus
 from headgate.clock import Clock
 from headgate.config.site import parse_sections
-from headgate.driver import Driver
+from headgate.driver import Change, Driver
 from headgate.errors import Reject
 from headgate.roles.process import Run, main
 from headgate.roles.site_follower import ComponentConfig, SiteFollower, first_config
@@ -67,7 +67,7 @@ class Bridge:
     ) -> None:
         self._name = name
         self._root = component.root
-        self._site = SiteFollower(name, component, bus, self._take_document)
+        self._site = SiteFollower(name, component, bus, self._plan, self._apply)
         self._bus = bus
         self._clock = clock
         self._options = options
@@ -137,14 +137,16 @@ class Bridge:
                 outgoing.shed_batches,
             )
 
-    def _take_document(self, source: str, document: Mapping[str, Any]) -> str:
-        """Go over to a site document. Raises Reject, which changes nothing."""
+    def _plan(self, source: str, document: Mapping[str, Any]) -> Change:
+        """What a site document changes. Raises Reject."""
         parse_sections(document, source, {}, whole=False)
         try:
             section = document.get(self._name)
-            change = self._driver.plan({} if section is None else section)
+            return self._driver.plan({} if section is None else section)
         except Reject as error:
             raise Reject(f"{source}, {error.args[0]}", error.problems) from error
+
+    def _apply(self, change: Change) -> str:
         self._driver.apply(change)
         return str(change)
 

@@ -66,7 +66,7 @@ class _Courier:
         self._clock = clock
         self._thing = thing
         root = self._root = component.root
-        self._site = SiteFollower("headgate.FileCourier", component, bus, self._take_document)
+        self._site = SiteFollower("headgate.FileCourier", component, bus, self._plan, self._apply)
         outside = Outside(clock, self._say_up, self._report, self._tell)
         self._courier = Courier(root.path, root.replies, root.courier, outside, tuning)
 
@@ -108,9 +108,12 @@ class _Courier:
     async def _tell(self, file_id: str, state: str) -> None:
         await self._bus.publish(NEWS_TOPIC, json.dumps({"file_id": file_id, "state": state}).encode())
 
-    def _take_document(self, source: str, document: Mapping[str, Any]) -> str:
-        """Go over to a site document. Raises Reject, which changes nothing."""
-        config = parse_sections(document, source, {NAME: files.parse}, whole=False)[NAME]
+    def _plan(self, source: str, document: Mapping[str, Any]) -> files.FilesConfig:
+        """What a site document wants. Raises Reject."""
+        config: files.FilesConfig = parse_sections(document, source, {NAME: files.parse}, whole=False)[NAME]
+        return config
+
+    def _apply(self, config: files.FilesConfig) -> str:
         self._courier.configure(config)
         return "sources " + (", ".join(source.name for source in config.sources) or "none")
 

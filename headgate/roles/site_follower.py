@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from headgate.bus.api import Bus
 from headgate.config.accepted import read_accepted
@@ -19,8 +20,7 @@ COMPONENT_SCHEMA = 1
 
 log = logging.getLogger(__name__)
 
-Take = Callable[[str, Mapping[str, Any]], str]
-"""Goes over to the document that a source names; returns what changed, in words. Raises Reject."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +68,27 @@ async def first_config(name: str, bus: Bus, stop: asyncio.Event) -> ComponentCon
     return None if config is None else parse_component(config, f"configuration of {name}")
 
 
-class SiteFollower:
+class SiteFollower(Generic[T]):
     """Hands over the site document in force: the component's own, or the one that the hub accepted.
 
-    Call `look` at the start and whenever the hub announces itself, and run `follow` as a task of the role.
+    `plan` makes of a document, named by its source, what `apply` goes over to; it raises Reject. `apply` says
+    what changed, in words. Call `look` at the start and whenever the hub announces itself, and run `follow`
+    as a task of the role.
     """
 
-    def __init__(self, name: str, component: ComponentConfig, bus: Bus, take: Take) -> None:
+    def __init__(
+        self,
+        name: str,
+        component: ComponentConfig,
+        bus: Bus,
+        plan: Callable[[str, Mapping[str, Any]], T],
+        apply: Callable[[T], str],
+    ) -> None:
         self._name = name
         self._component = component
         self._bus = bus
-        self._take = take
+        self._plan = plan
+        self._apply = apply
         self._digest = ""
         self._said = ""
 
@@ -106,10 +116,15 @@ class SiteFollower:
             digest, source, document = found
             if digest == self._digest:
                 return
-            changed = self._take(source, document)
+            planned = self._plan(source, document)
         except Reject as error:
             self._say(logging.ERROR, f"{error}\nthe site document before it stays in force")
             return
+        # What was planned lies scattered between the pieces of the document, and would keep all its memory:
+        # of 50,000 tags 20 MB. A copy made once the document is gone lies close.
+        packed = pickle.dumps(planned)
+        del found, document, planned
+        changed = self._apply(pickle.loads(packed))
         self._digest, self._said = digest, ""
         log.info("%s: %s", source, changed)
 

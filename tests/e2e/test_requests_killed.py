@@ -111,6 +111,17 @@ async def test_a_job_ends_once_though_its_hub_is_killed_and_it_is_delivered_twic
         assert (lines["job-1", "read", "ok"], lines["job-2", "read", "ok"]) == (1, 1)
 
 
+async def test_a_job_of_ours_is_done_behind_one_of_somebody_elses(tmp_path: Path) -> None:
+    async with asked_gateway(tmp_path, *SMALL) as asked:
+        iot = asked.iot()
+        things = [iot.describe_thing(thingName=asked.thing)["thingArn"]]
+        iot.create_job(jobId="theirs", targets=things, document=json.dumps({"operation": "reboot"}))
+        await asked.operator("jobs", "create", "read", *register(5), "--id", "ours")
+        assert (await job(asked, "ours"))["status"] == "SUCCEEDED"
+        told = await asked.operator("jobs", "show", "theirs")
+        assert [record["status"] for record in told.records] == ["QUEUED"]
+
+
 async def test_what_may_not_be_asked_is_refused_and_audited(tmp_path: Path) -> None:
     async with asked_gateway(tmp_path, *SMALL) as asked:
         now_ms = time.time_ns() // 1_000_000

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
+import boto3
 
 from gateway_sim.cloud.certificates import Identity, client_context
 from gateway_sim.demo.operator import Operator, Told
@@ -80,6 +82,17 @@ class Asked:
 
     async def operator(self, *words: str) -> Told:
         return await Operator(REPOSITORY, self.gateway.run.cloud).run(*words)
+
+    def iot(self) -> Any:
+        """boto3's client of IoT (untyped)."""
+        facts = self.gateway.cloud
+        return boto3.client(
+            "iot",
+            endpoint_url=facts["iot_endpoint"],
+            region_name=facts["region"],
+            aws_access_key_id=facts["credentials"]["access_key"],
+            aws_secret_access_key=facts["credentials"]["secret_key"],
+        )
 
     async def kill_hub(self) -> None:
         """Kill the hub with -9, and wait until it is back."""

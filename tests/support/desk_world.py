@@ -50,6 +50,7 @@ class DeskWorld:
             "slow": Operation(self._slow),
             "effect": Operation(self._read, repeatable=False),
             "big": Operation(self._big),
+            "write": Operation(self._read, repeatable=False, barred=lambda: ("writes_off", "off")),
         }
         self.desk = Desk(
             self.ledger,

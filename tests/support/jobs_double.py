@@ -29,7 +29,8 @@ class JobsDouble:
     def attached(self) -> Iterator[None]:
         """Answer while entered."""
         with (
-            self._cloud.attached(f"{self._prefix}$next/get", self._get),
+            self._cloud.attached(f"{self._prefix}get", self._list),
+            self._cloud.attached(f"{self._prefix}+/get", self._get),
             self._cloud.attached(f"{self._prefix}+/update", self._update),
         ):
             yield
@@ -55,6 +56,7 @@ class JobsDouble:
         if (found["jobId"] if found else None) != self._told:
             self._told = found["jobId"] if found else None
             self._send("notify-next", {"timestamp": 1, "execution": found} if found else {"timestamp": 1})
+        self._send("notify", {"timestamp": 1, "jobs": {}})
 
     async def until(self, job_id: str, *states: str) -> dict[str, Any]:
         """Wait for a job's end (or other states)."""
@@ -72,10 +74,21 @@ class JobsDouble:
         return None
 
     def _get(self, topic: str, payload: bytes) -> None:
-        message = json.loads(payload)
-        found = self._next()
+        message, job_id = json.loads(payload), topic.split("/")[-2]
+        found = self._next() if job_id == "$next" else self.executions.get(job_id)
         answer = {"clientToken": message["clientToken"], "timestamp": 1}
-        self._send("$next/get/accepted", {**answer, "execution": found} if found else answer)
+        if found is None and job_id != "$next":
+            self._send(f"{job_id}/get/rejected", {**answer, "code": "ResourceNotFound", "message": ""})
+        else:
+            self._send(f"{job_id}/get/accepted", {**answer, "execution": found} if found else answer)
+
+    def _list(self, topic: str, payload: bytes) -> None:
+        def rows(status: str) -> list[dict[str, Any]]:
+            return [{"jobId": e["jobId"]} for e in self.executions.values() if e["status"] == status]
+
+        answer = {"clientToken": json.loads(payload)["clientToken"], "timestamp": 1}
+        pending = {"inProgressJobs": rows("IN_PROGRESS"), "queuedJobs": rows("QUEUED")}
+        self._send("get/accepted", {**answer, **pending})
 
     def _update(self, topic: str, payload: bytes) -> None:
         message, job_id = json.loads(payload), topic.split("/")[-2]

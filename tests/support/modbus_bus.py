@@ -12,6 +12,7 @@ from headgate.clock import ManualClock
 from headgate.errors import HeadgateError
 from headgate.modbus.client import NoReply, NotConnected
 from headgate.modbus.driver import ModbusDriver
+from headgate.modbus.puts import Put
 from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame
@@ -34,8 +35,15 @@ class Sent:
 Behave = Callable[[Sent], Sequence[int] | HeadgateError]
 
 
+class ReadOnly:
+    """The part of a Client that no poll and no read may ever use."""
+
+    async def write(self, put: Put, unit: int, timeout_s: float) -> None:
+        raise AssertionError(f"a write went out: {put} to unit {unit}")
+
+
 @dataclass
-class ScriptedBus:
+class ScriptedBus(ReadOnly):
     """A Client: a reply takes `delay_ms`, a missing one its time-out. Registers are equal to their address.
 
     `busy_ms` is the time that each unit held the bus. `faults` and `behave` say what a unit does instead.

@@ -112,7 +112,11 @@ def modbus_document(place: str) -> dict[str, Any]:
         transport = {"kind": place}
     device: dict[str, Any] = {"name": "d", "transport": transport, "groups": [group]}
     document: dict[str, Any] = {"devices": [device]}
-    at = {"": document, "device": device, "group": group, "tag": tag}.get(place, transport)
+    write: dict[str, Any] = {"allow": True}
+    if place == "write":
+        tag["write"] = write
+    places = {"": document, "device": device, "group": group, "tag": tag, "write": write}
+    at = places.get(place, transport)
     at[NO_SUCH_KEY] = 1
     return document
 
@@ -125,6 +129,7 @@ def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
         **dict.fromkeys(KINDS, "devices[].transport."),
         "group": "devices[].groups[].",
         "tag": "devices[].groups[].tags[].",
+        "write": "devices[].groups[].tags[].write.",
     }
     known = {
         prefix + key
@@ -172,8 +177,10 @@ def test_the_example_of_a_configuration_update_is_accepted(component: str, parse
 
 
 def test_the_example_of_a_site_document_is_accepted() -> None:
-    (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
+    example, with_profile = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
     assert len(parse_mapping(load_document(example, "README.md")["modbus"]).devices) == 1
+    (device,) = parse_mapping({"devices": yaml.safe_load(with_profile)}).devices
+    assert [len(group.tags) for group in device.groups] == [1, 1]
 
 
 def test_every_modbus_type_and_order_is_documented_with_its_registers_and_series() -> None:

@@ -34,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
     """A small checkout whose wheels are in the cache already."""
     root = tmp_path / "checkout"
     litter = shutil.ignore_patterns("__pycache__")
-    for folder in ("components", "recipes", "requirements", "devtools"):
+    for folder in ("components", "recipes", "requirements", "devtools", "profiles"):
         shutil.copytree(ROOT / folder, root / folder, ignore=litter)
     for name in ("recipe.yaml", "gdk-config.json", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
@@ -118,6 +118,8 @@ def test_the_runtime_holds_package_lock_wheels_and_installer(checkout: Path) -> 
         assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     assert names == sorted(names)
     assert {"headgate/__init__.py", "requirements/gateway.txt", "install.py"} <= set(names)
+    profiles = {f"headgate/profiles/{path.name}" for path in (ROOT / "profiles").glob("*.yaml")}
+    assert profiles == {name for name in names if name.startswith("headgate/profiles/")}
     assert {name for name in names if name.startswith("wheelhouse/")} == {
         "wheelhouse/thing-1.0-cp311.whl",
         "wheelhouse/thing-1.0-cp313.whl",

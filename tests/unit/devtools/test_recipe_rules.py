@@ -59,7 +59,7 @@ CLOUD: list[str | int] = [
     *CONFIG,
     "accessControl",
     "aws.greengrass.ipc.mqttproxy",
-    "headgate.Hub:mqttproxy-subscribe:2",
+    "headgate.Hub:mqttproxy-subscribe:3",
 ]
 RUN = "Manifests[0].Lifecycle.run.Script"
 
@@ -182,7 +182,7 @@ FAULTS: list[tuple[list[str | int], object, str, str]] = [
     (
         [*CLOUD, "resources", 0],
         "hg/v1/a+/dn",
-        "subscribe:2.resources[0]: 'a+' is no wildcard",
+        "subscribe:3.resources[0]: 'a+' is no wildcard",
         "whole levels",
     ),
 ]

@@ -236,3 +236,31 @@ def test_windows_of_packets_are_recomputed(tmp_path: Path) -> None:
         windows.arrive([row])
         result = windows.result(found, length_ms, start, start + length_ms)
         assert (result.arrived, result.wrong) == (1, wrong)
+
+
+def test_a_doubled_read_does_not_stand_in_for_a_lost_one_of_the_same_value(tmp_path: Path) -> None:
+    """Reads a second apart: the second one's sample comes twice, with one time, the first one's never."""
+    first, second = read(1, 1, "temperature", T0 + 5_000), read(3, 2, "temperature", T0 + 6_000)
+    second["raw"] = first["raw"]
+    pressures = [read(2, 1, "pressure", T0 + 5_006), read(4, 2, "pressure", T0 + 6_006)]
+    records = {"office": [], "workshop": [first, pressures[0], second, pressures[1]]}
+    raws = [1_901, 1_901]
+    twice = Column("workshop/temperature", "°C", 2, [T0 + 6_002] * 2, raws)
+    result = judged(tmp_path, records, [*arrived({**records, "workshop": pressures}), twice])
+    assert (result.lost, result.doubled, result.wrong) == (1, 1, 0)
+
+
+def test_of_two_reads_near_in_time_the_one_whose_value_agrees_is_meant(tmp_path: Path) -> None:
+    """What was asked for is read just after the gateway's own read, before that one's sample is stamped."""
+    records = sent()
+    records["workshop"].append(read(200, 99, "temperature", T0 + 5_004))
+    columns = changed(
+        arrived(sent()),
+        "workshop/temperature",
+        lambda c: Column(c.series, c.unit, c.decimals, [c.times[0] + 3, *c.times[1:]], c.raws),
+    )
+    result = judged(tmp_path, records, columns)
+    assert result.ok
+    assert judged(
+        tmp_path, records, changed(columns, "workshop/temperature", lambda c: with_raw(c, 0, 7))
+    ).wrong

@@ -17,9 +17,9 @@ def test_a_refused_value_is_left_out_and_nothing_reads_across_it() -> None:
     assert [(b.address, b.count) for b in blocks] == [(0, 2), (4, 2)]
 
 
-def test_it_is_tried_again_after_ten_minutes_then_ever_more_rarely_but_daily() -> None:
+def test_it_is_tried_again_soon_then_ever_more_rarely_but_daily() -> None:
     learned, now_ms, waits = Learned(), 0, []
-    for _ in range(12):
+    for _ in range(16):
         learned.refuse(TAGS[0], now_ms)
         assert learned.due(now_ms) == []
         retry_ms = learned.next_ms()

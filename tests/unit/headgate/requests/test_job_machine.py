@@ -8,19 +8,14 @@ from typing import Any
 import pytest
 
 from headgate.driver import Reply
+from headgate.requests.job_actions import Action, Begin, Cancel, Publish, Say, step_minutes
 from headgate.requests.jobs import (
     ANSWER_MS,
     ASK_EVERY_MS,
     BACK_OFF_MAX_MS,
     SILENCE_MS,
-    Action,
-    Begin,
-    Cancel,
     JobMachine,
     Phase,
-    Publish,
-    Say,
-    step_minutes,
 )
 
 DOCUMENT = {"headgate": {"v": 1, "op": "read", "args": {}, "deadline_ms": 1}}
@@ -51,6 +46,9 @@ class Play:
 
     def got(self, found: object) -> list[Action]:
         return self._note(self.machine.got(self.token, found, self.now_ms))
+
+    def listed(self, message: dict[str, Any]) -> list[Action]:
+        return self._note(self.machine.listed(self.token, message, self.now_ms))
 
     def accepted(self, version: int, status: str = "IN_PROGRESS") -> list[Action]:
         state = {"status": status, "versionNumber": version}
@@ -215,13 +213,58 @@ def test_what_the_cloud_will_never_take_is_said_and_left(code: Any) -> None:
     assert play.machine.wake_ms() == BACK_OFF_MAX_MS
 
 
-def test_somebody_elses_job_is_left_alone_and_said_once() -> None:
+def foreign(job_id: str = "f1") -> dict[str, Any]:
+    return {**execution(job_id), "jobDocument": {"other": 1}}
+
+
+def pending(*queued: object, in_progress: object = ()) -> dict[str, Any]:
+    return {"inProgressJobs": in_progress, "queuedJobs": [{"jobId": job_id} for job_id in queued]}
+
+
+def test_somebody_elses_job_is_left_alone_said_once_and_what_is_behind_it_is_asked_for() -> None:
     play = Play()
-    foreign = {**execution(), "jobDocument": {"other": 1}}
-    (said,) = play.got(foreign)
+    said, asked = play.got(foreign())
     assert isinstance(said, Say)
-    assert play.notified(foreign) == []
+    assert isinstance(asked, Publish)
+    assert (asked.tail, set(asked.payload)) == ("get", {"clientToken"})
+    assert play.listed(pending("f1")) == []
+    assert one(play.notified(foreign())).tail == "get"
     assert one(play.notified(execution("j2"))).tail == "j2/update"
+
+
+def test_ours_behind_others_is_found_by_its_id_and_done() -> None:
+    play = Play()
+    play.got(foreign("f1"))
+    assert one(play.listed(pending("f1", "f2", "gone", "j1"))).tail == "f2/get"
+    said, asked = play.got(foreign("f2"))
+    assert isinstance(said, Say)
+    assert isinstance(asked, Publish)
+    assert asked.tail == "gone/get"
+    assert one(play.rejected("ResourceNotFound")).tail == "j1/get"
+    assert play.asked.payload["includeJobDocument"] is True
+    assert one(play.got(execution("j1", version=4))).tail == "j1/update"
+    assert play.asked.payload["expectedVersion"] == 4
+    (begun,) = play.accepted(5)
+    assert begun == Begin("j1", DOCUMENT)
+
+
+def test_behind_others_a_changed_list_is_looked_at_and_only_there() -> None:
+    play = Play()
+    play.got(foreign())
+    play.listed(pending("f1"))
+    assert one(play.machine.changed(play.now_ms)).tail == "get"
+    play = Play()
+    play.got(None)
+    assert play.machine.changed(play.now_ms) == []
+
+
+@pytest.mark.parametrize(
+    "message", [{}, {"queuedJobs": None}, {"queuedJobs": [7, {"jobId": "a/b"}, {"jobId": 1}]}]
+)
+def test_a_list_that_is_none_leads_nowhere(message: dict[str, Any]) -> None:
+    play = Play()
+    play.got(foreign())
+    assert play.listed(message) == []
 
 
 @pytest.mark.parametrize("job_id", ["", "a/b", "+", "#", "../x", "x" * 65, 7, None])
