@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway_sim.devices.maps import Block, boiler_main, meter_fast, meter_slow
-from gateway_sim.devices.plantfile import PlantError
+from gateway_sim.devices.plantfile import PlantError, Setting
+from gateway_sim.devices.settings import BOILER_SETTINGS
 
 BAUDRATE = 19200
 DEVICES_MAX = 1000
@@ -21,6 +22,7 @@ class DeviceLayout:
     transport: Literal["tcp", "rtu"]
     unit: int
     blocks: tuple[Block, ...]
+    settings: tuple[Setting, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def plant_room(seed: int) -> list[DeviceLayout]:
     return [
         DeviceLayout(name, "tcp", 1, (meter_fast(seed, name, sign, 0.1), meter_slow(seed, name, sign, 1.0)))
         for name, sign in (("meter-a", 1), ("meter-b", -1))
-    ] + [DeviceLayout("boiler", "rtu", 7, (boiler_main(seed, "boiler", 1.0),))]
+    ] + [DeviceLayout("boiler", "rtu", 7, (boiler_main(seed, "boiler", 1.0),), BOILER_SETTINGS)]
 
 
 def uniform(seed: int, size: Size) -> list[DeviceLayout]:

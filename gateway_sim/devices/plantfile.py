@@ -44,6 +44,19 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """What may be written to a device, and holds what was written last; `bit`: its place in the register."""
+
+    name: str
+    table: Literal["holding", "coil"]
+    address: int
+    type: Literal[RegisterType, "bit", "bool"]
+    decimals: int | None
+    unit: str
+    bit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One simulated device: Modbus TCP (host, port) or RTU on a pty (path, baudrate)."""
 
@@ -55,6 +68,7 @@ class Device:
     port: int | None = None
     path: str | None = None
     baudrate: int | None = None
+    settings: tuple[Setting, ...] = ()
 
     def series(self) -> Iterator[str]:
         """The names `device/tag` of all its series."""
@@ -107,7 +121,8 @@ def _plant(body: dict[str, Any]) -> Plant:
 
 
 def _device(row: dict[str, Any]) -> Device:
-    return Device(**{**row, "groups": tuple(_group(group) for group in row["groups"])})
+    groups = tuple(_group(group) for group in row["groups"])
+    return Device(**{**row, "groups": groups, "settings": tuple(Setting(**s) for s in row["settings"])})
 
 
 def _group(row: dict[str, Any]) -> Group:

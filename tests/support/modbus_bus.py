@@ -136,9 +136,11 @@ class BusWorld:
     async def running(self) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.driver.run(self.frames.append))
-            yield
-            self.driver.stop()
-            await self.clock.advance(120_000)
+            try:
+                yield
+            finally:
+                self.driver.stop()
+                await self.clock.advance(120_000)
             assert task.done()
 
     def _open(self, transport: Transport) -> ScriptedBus:
