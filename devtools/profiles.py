@@ -35,8 +35,8 @@ Register maps of real devices, one file each (`schemas/profile.v1.json`). A devi
 one with `profile: NAME` ([how](../components/headgate.ModbusBridge/README.md#profiles)). This page is written
 by `python -m devtools.profiles`.
 
-A source of kind *manufacturer* is the maker's own document, wherever a copy of it was read; *dealer* a page of
-one who sells the device; *repository* a public project and *page* somebody's notes, which is less: try a
+A source of kind *manufacturer* is the maker's own document, wherever a copy of it was read; *dealer* a page
+of one who sells the device; *repository* a public project and *page* somebody's notes, which is less: try a
 profile of these alone at your device before you rely on it.
 
 *Published values* are those that a source prints beside the bytes of a response. The tests decode these bytes
