@@ -47,11 +47,12 @@ def registers_of(check: dict[str, Any]) -> Sequence[int]:
     return read_reply(pdu, table, count)
 
 
-def as_printed(value: Any, printed: Any) -> Any:
-    """A value with as many decimals as there are in print."""
-    if isinstance(value, float) and isinstance(printed, int | float):
-        return float(round(Decimal(value), max(0, -int(Decimal(str(printed)).as_tuple().exponent))))
-    return value
+def agrees(tag: Tag, value: Any, printed: Any) -> bool:
+    """Whether a value is what is in print; a float within the last digit: some sources round, some cut off."""
+    if tag.form.register_type.family != "float" or not isinstance(value, float):
+        return bool(value == printed)
+    digits = -int(Decimal(str(printed)).as_tuple().exponent)
+    return abs(value - printed) < 10.0**-digits
 
 
 @pytest.mark.parametrize(("name", "check"), ALL_CHECKS)
@@ -64,8 +65,13 @@ def test_a_published_response_has_the_published_values(name: str, check: dict[st
     fields = [Field(tag.address - check["address"], tag.form) for tag in wanted]
     assert all(0 <= field.offset <= len(registers) - field.form.count for field in fields)
     values, _ = make_decoder(fields, len(registers))(registers)
-    printed = list(check["values"].values())
-    assert [as_printed(value, text) for value, text in zip(values, printed, strict=True)] == printed
+    printed = check["values"].values()
+    wrong = [
+        f"{tag.name} is {value}, in print {text}"
+        for tag, value, text in zip(wanted, values, printed, strict=True)
+        if not agrees(tag, value, text)
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("name", "check"), [each for each in ALL_CHECKS if "request" in each.values[1]])
@@ -74,9 +80,3 @@ def test_a_published_request_is_the_one_that_we_would_send(name: str, check: dic
     request = REQUESTS[check["table"]](address=check["address"], count=int.from_bytes(frame[4:6], "big"))
     body = bytes((frame[0], request.function_code)) + request.encode()
     assert frame == body + FramerRTU.compute_CRC(body).to_bytes(2, "big")
-
-
-def test_a_profile_names_a_published_response_or_says_why_it_has_none() -> None:
-    for name in names():
-        profile = load(name)
-        assert profile["checks"] != "none" or profile["checks_note"]
