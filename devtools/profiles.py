@@ -57,7 +57,9 @@ The same quantity has the same name and unit in every profile.
 
 def _row(profile: dict[str, Any]) -> str:
     tags = sum(len(group["tags"]) for group in profile["groups"])
-    sources = "; ".join(f"{s['title']} ({s['revision']}; {s['kind']})" for s in profile["sources"])
+    sources = "; ".join(
+        f"[{s['title']}]({s['url']}) ({s['revision']}; {s['kind']})" for s in profile["sources"]
+    )
     checks = profile["checks"]
     values = "none" if checks == "none" else str(sum(len(check["values"]) for check in checks))
     device = f"{profile['manufacturer']} {profile['model']}"

@@ -1,4 +1,4 @@
-"""What manufacturers publish of their devices' frames, decoded by our codec with the profiles' forms."""
+"""Responses that profiles' sources publish, decoded by our codec with the profiles' forms."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from headgate.modbus.tags import Tag
 
 REQUESTS = {"holding": ReadHoldingRegistersRequest, "input": ReadInputRegistersRequest}
 TCP = {"kind": "tcp", "host": "h"}
-ALL_CHECKS = [
-    pytest.param(name, check, id=f"{name}-{i}")
-    for name in names()
-    if load(name)["checks"] != "none"
-    for i, check in enumerate(load(name)["checks"])
+CHECKS: list[tuple[str, dict[str, Any]]] = [
+    (name, check) for name in names() if load(name)["checks"] != "none" for check in load(name)["checks"]
 ]
+ASKED = [(name, check) for name, check in CHECKS if "request" in check]
+
+
+def named(value: str | dict[str, Any]) -> str:
+    """How a case is called: its profile, and where the source has it."""
+    return value if isinstance(value, str) else f"{value['table']}{value['address']}-{value['place'][:24]}"
 
 
 def tags_of(name: str) -> dict[str, Tag]:
@@ -48,14 +51,14 @@ def registers_of(check: dict[str, Any]) -> Sequence[int]:
 
 
 def agrees(tag: Tag, value: Any, printed: Any) -> bool:
-    """Whether a value is what is in print; a float within the last digit: some sources round, some cut off."""
+    """Whether a value is what is in print; a float within its last digit: sources round or cut."""
     if tag.form.register_type.family != "float" or not isinstance(value, float):
         return bool(value == printed)
     digits = -int(Decimal(str(printed)).as_tuple().exponent)
-    return abs(value - printed) < 10.0**-digits
+    return abs(value - float(printed)) < float(10.0**-digits)
 
 
-@pytest.mark.parametrize(("name", "check"), ALL_CHECKS)
+@pytest.mark.parametrize(("name", "check"), CHECKS, ids=named)
 def test_a_published_response_has_the_published_values(name: str, check: dict[str, Any]) -> None:
     assert check["source"] in [source["title"] for source in load(name)["sources"]]
     registers = registers_of(check)
@@ -74,7 +77,7 @@ def test_a_published_response_has_the_published_values(name: str, check: dict[st
     assert wrong == []
 
 
-@pytest.mark.parametrize(("name", "check"), [each for each in ALL_CHECKS if "request" in each.values[1]])
+@pytest.mark.parametrize(("name", "check"), ASKED, ids=named)
 def test_a_published_request_is_the_one_that_we_would_send(name: str, check: dict[str, Any]) -> None:
     frame = bytes.fromhex(check["request"])
     request = REQUESTS[check["table"]](address=check["address"], count=int.from_bytes(frame[4:6], "big"))
