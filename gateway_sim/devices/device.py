@@ -112,7 +112,9 @@ class SimulatedDevice:
         if whole:
             self._counts[group.name] = (self._counts[group.name] + 1) % COUNT_LIMIT
         polls = self._counts[group.name]
-        values = [polls, *block.sample((t_ms - self._origin_ms) / 1000)]
+        values = block.sample((t_ms - self._origin_ms) / 1000)
+        if group.counter is not None:
+            values.insert(0, polls)
         served = codec.encode(group.tags, values)[address - group.address :][:count]
         if whole:
             self._record.append({"t_ms": t_ms, "group": group.name, "count": polls, "registers": served})

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -82,12 +82,15 @@ async def _listen(
     layout: DeviceLayout, device: SimulatedDevice, host: str, stack: contextlib.AsyncExitStack
 ) -> Device:
     groups = tuple(block.group for block in layout.blocks)
+    made = Device(
+        layout.name, layout.transport, layout.unit, groups, settings=layout.settings, profile=layout.profile
+    )
     if layout.transport == "tcp":
         server = ModbusTcpServer(device.simdevice(), address=(host, 0), trace_pdu=_only_unit(layout.unit))
         await _start(server, layout.name, f"{host}, any port", stack)
         # pymodbus types its transport as one connection's; a listening one is asyncio's Server.
         port = server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        return Device(layout.name, "tcp", layout.unit, groups, host=host, port=port, settings=layout.settings)
+        return replace(made, host=host, port=port)
     try:
         line = stack.enter_context(SerialLine())
     except OSError as error:
@@ -102,15 +105,7 @@ async def _listen(
         trace_pdu=_only_unit(layout.unit),
     )
     await _start(serial, layout.name, line.device_path, stack)
-    return Device(
-        layout.name,
-        "rtu",
-        layout.unit,
-        groups,
-        path=line.gateway_path,
-        baudrate=BAUDRATE,
-        settings=layout.settings,
-    )
+    return replace(made, path=line.gateway_path, baudrate=BAUDRATE)
 
 
 async def _start(server: Server, name: str, where: str, stack: contextlib.AsyncExitStack) -> None:

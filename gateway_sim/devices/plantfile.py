@@ -32,14 +32,17 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One contiguous range read by one request every `interval_s`; its first tag is the counter."""
+    """One contiguous range read by one request every `interval_s`.
+
+    `counter` is its first tag, which counts these reads; None of a device that has nothing of the kind.
+    """
 
     name: str
     interval_s: float
     table: Table
     address: int
     count: int
-    counter: str
+    counter: str | None
     tags: tuple[Tag, ...]
 
 
@@ -58,7 +61,10 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One simulated device: Modbus TCP (host, port) or RTU on a pty (path, baudrate)."""
+    """One simulated device: Modbus TCP (host, port) or RTU on a pty (path, baudrate).
+
+    `profile` names the real device whose register map it has.
+    """
 
     name: str
     transport: Literal["tcp", "rtu"]
@@ -69,6 +75,7 @@ class Device:
     path: str | None = None
     baudrate: int | None = None
     settings: tuple[Setting, ...] = ()
+    profile: str | None = None
 
     def series(self) -> Iterator[str]:
         """The names `device/tag` of all its series."""

@@ -35,11 +35,15 @@ def _device(device: Device, writes: bool) -> dict[str, Any]:
         transport: dict[str, Any] = {"kind": "tcp", "host": device.host, "port": device.port}
     else:
         transport = {"kind": "rtu", "path": device.path, "baudrate": device.baudrate}
+    made: dict[str, Any] = {"name": device.name, "transport": transport, "unit": device.unit}
+    if device.profile is not None:
+        intervals = {group.name: group.interval_s for group in device.groups}
+        return {**made, "profile": device.profile, "intervals": intervals}
     groups = [_group(group) for group in device.groups]
     if writes and device.settings:
         tags = [_setting(setting) for setting in device.settings]
         groups.append({"name": "settings", "interval_s": SETTINGS_INTERVAL_S, "tags": tags})
-    return {"name": device.name, "transport": transport, "unit": device.unit, "groups": groups}
+    return {**made, "groups": groups}
 
 
 def _group(group: Group) -> dict[str, Any]:
