@@ -1,4 +1,4 @@
-"""Sends errands to their lines and waits for them, no longer than there is time."""
+"""What all errands need: the tag that is meant, and to be sent and waited for while there is time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from headgate.clock import Clock
+from headgate.driver import Refused
 from headgate.errors import HeadgateError
 from headgate.modbus.line import Line
+from headgate.modbus.tags import Tag
 from headgate.modbus.transports import Transport
-from headgate.modbus.work import Errand
+from headgate.modbus.work import Errand, Unit
+
+
+def find_tag(units: Mapping[str, Unit], name: object, op: str) -> tuple[Unit, Tag]:
+    """The device and tag of a series' name. Raises Refused where there is none; `op` is who asks."""
+    device, _, wanted = name.partition("/") if isinstance(name, str) else ("", "", "")
+    unit = units.get(device)
+    if unit is not None:
+        for group in unit.device.groups:
+            for tag in group.tags:
+                if tag.name == wanted:
+                    return unit, tag
+    raise Refused("unknown_series", f"{op}: there is no series {name!r}")
 
 
 async def carry_out(

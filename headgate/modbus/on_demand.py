@@ -12,7 +12,7 @@ from headgate.driver import Refused, Reply, Request, answer_by_ms
 from headgate.errors import HeadgateError, Retry
 from headgate.modbus.codec import Decode, Field, make_decoder
 from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device
-from headgate.modbus.errands import carry_out
+from headgate.modbus.errands import carry_out, find_tag
 from headgate.modbus.line import Line
 from headgate.modbus.planner import Span, plan_reads
 from headgate.modbus.tags import BIT_TABLES, TABLES, Tag
@@ -59,7 +59,7 @@ class OnDemand:
             raise Refused("bad_request", f"read: 1 to {MAX_ITEMS} series and ranges may be asked for")
         asked: dict[str, _Asked] = {}
         for name in names:
-            unit, tag = self._series(name)
+            unit, tag = find_tag(self._units, name, "read")
             asked.setdefault(unit.device.name, _Asked(unit)).tags[name] = tag
         for place, row in enumerate(ranges):
             unit, ask = self._range(row)
@@ -74,16 +74,6 @@ class OnDemand:
             name, error = errors[0]
             return Reply(request.id, "failed", "offline", f"{name}: {error}", result)
         return Reply(request.id, "ok", "ok", result=result)
-
-    def _series(self, name: object) -> tuple[Unit, Tag]:
-        device, _, wanted = name.partition("/") if isinstance(name, str) else ("", "", "")
-        unit = self._units.get(device)
-        if unit is not None:
-            for group in unit.device.groups:
-                for tag in group.tags:
-                    if tag.name == wanted:
-                        return unit, tag
-        raise Refused("unknown_series", f"read: there is no series {name!r}")
 
     def _range(self, row: object) -> tuple[Unit, Ask]:
         match row:

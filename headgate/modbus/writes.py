@@ -13,7 +13,7 @@ from headgate.errors import HeadgateError, Retry
 from headgate.modbus.client import ExceptionReply, Unconfirmed
 from headgate.modbus.codec import Field, make_decoder
 from headgate.modbus.encode import Cells, Unwritable, encode
-from headgate.modbus.errands import carry_out
+from headgate.modbus.errands import carry_out, find_tag
 from headgate.modbus.line import Line
 from headgate.modbus.puts import MASK, Put
 from headgate.modbus.rules import WriteRule
@@ -95,7 +95,7 @@ class Writes:
     def _wanted(self, row: Mapping[str, Any]) -> _Wanted:
         """A value that may be written, and how. Raises Refused."""
         name, asked = row["series"], row["value"]
-        unit, tag = self._tag(name)
+        unit, tag = find_tag(self._units, name, "write")
         rule = tag.write
         if rule is None:
             raise Refused(
@@ -107,16 +107,6 @@ class Writes:
         except Unwritable as error:
             raise Refused("bad_value", f"write: {name}: {error}") from error
         return _Wanted(name, unit, tag, rule, asked, value, cells)
-
-    def _tag(self, name: str) -> tuple[Unit, Tag]:
-        device, _, wanted = name.partition("/")
-        unit = self._units.get(device)
-        if unit is not None:
-            for group in unit.device.groups:
-                for tag in group.tags:
-                    if tag.name == wanted:
-                        return unit, tag
-        raise Refused("unknown_series", f"write: there is no series {name!r}")
 
     async def _one(self, wanted: _Wanted, end_ms: int | None) -> _Done:
         """Read the old value, write, read back. Every way out says whether it was written."""
