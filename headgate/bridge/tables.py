@@ -77,10 +77,7 @@ class Tables:
     def add(self, dictionary: bytes, rows: Sequence[Row]) -> None:
         """Serve a table of a former run."""
         starts = _starts(rows, self._page_bytes)
-        pages = [
-            b"[%s]" % b",".join(map(_text, rows[first:end]))
-            for first, end in pairwise(starts)
-        ]
+        pages = [b"[%s]" % b",".join(map(_text, rows[first:end])) for first, end in pairwise(starts)]
         self._pages[dictionary] = _Spelled(pages)
 
     def keep(self, dictionaries: Set[bytes]) -> None:
