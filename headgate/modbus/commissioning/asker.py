@@ -1,0 +1,101 @@
+"""The read-only way to devices: nothing but reads and questions about the device itself leaves here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from headgate.clock import Clock
+from headgate.errors import Retry
+from headgate.modbus.channel import Channel, LineCounters
+from headgate.modbus.client import NotConnected
+from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device
+from headgate.modbus.inquiry import Inquiry
+from headgate.modbus.link import PymodbusClient
+from headgate.modbus.transports import Transport
+from headgate.modbus.work import Ask, Unit
+
+READ_ONLY = (b"\x01", b"\x02", b"\x03", b"\x04", b"\x11", b"\x2b\x0e")
+"""How the PDU of a request must start: reading coils, discrete inputs, holding and input registers, the server
+id, the device identification. Whatever starts otherwise is refused at the door to the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long to wait, s, and how often to ask again."""
+
+    connect_timeout_s: float = 3.0
+    timeout_s: float = 1.0
+    retries: int = 1
+    pause_s: float = 0.0
+
+
+class Asker:
+    """One transport, open while the context is. What it says is what `Channel` says: late replies included."""
+
+    def __init__(self, transport: Transport, timing: Timing, clock: Clock) -> None:
+        self.transport = transport
+        self.requests = 0
+        self._timing = timing
+        self._client = PymodbusClient(transport, permits=READ_ONLY)
+        self._channel = Channel(transport, self._client, clock, LineCounters())
+        self._units: dict[int, Unit] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the transport. Raises NotConnected."""
+        await self._client.connect(self._timing.connect_timeout_s)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._channel.close()
+
+    async def read(self, unit: int, ask: Ask) -> Sequence[int]:
+        """`ask.count` registers or bits. Raises ExceptionReply, or what is Retry, as `Channel.carry`."""
+        for left in range(self._timing.retries, -1, -1):
+            self.requests += 1
+            try:
+                _, values = await self._channel.carry(self._unit(unit), ask)
+            except Retry as error:
+                if not left or isinstance(error, NotConnected):
+                    raise
+            else:
+                return values[: ask.count]
+        raise AssertionError("every try returns or raises")
+
+    async def inquire(self, unit: int, inquiry: Inquiry) -> bytes:
+        """The PDU of the reply. Raises as `read`."""
+        for left in range(self._timing.retries, -1, -1):
+            self.requests += 1
+            try:
+                ask = partial(self._client.inquire, inquiry, unit)
+                return await self._channel.inquire(self._unit(unit), ask)
+            except Retry as error:
+                if not left or isinstance(error, NotConnected):
+                    raise
+        raise AssertionError("every try returns or raises")
+
+    def _unit(self, number: int) -> Unit:
+        if number not in self._units:
+            timing = self._timing
+            device = Device(
+                name=f"unit-{number}",
+                transport=self.transport,
+                unit=number,
+                connect_timeout_s=timing.connect_timeout_s,
+                timeout_s=timing.timeout_s,
+                retries=timing.retries,
+                pause_after_connect_s=timing.pause_s,
+                pause_between_requests_s=timing.pause_s,
+                single_connection=False,
+                max_registers=MAX_REGISTERS,
+                max_bits=MAX_BITS,
+                max_gap=0,
+                groups=(),
+            )
+            self._units[number] = Unit(device)
+        return self._units[number]
