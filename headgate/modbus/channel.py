@@ -93,7 +93,7 @@ class Channel:
             raise
 
     async def inquire(self, unit: Unit, ask: Callable[[float], Awaitable[bytes]]) -> bytes:
-        """Any other transaction that changes nothing; `ask` gets the reply's time-out in s. Raises as `carry`.
+        """Any other transaction that changes nothing; `ask` gets the reply's time-out, s. Raises as `carry`.
 
         No late reply to it can be taken for that to a read, which has another function code.
         """

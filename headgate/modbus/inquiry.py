@@ -1,17 +1,20 @@
-"""Questions to a device about itself (FC 43/14, FC 17): their requests, how long replies are, what they say; pure."""
+"""Questions to a device about itself (FC 43/14, FC 17): requests, lengths of replies, what they say; pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from headgate.modbus.client import WrongReply
 
-SERVER_ID, ENCAPSULATED = 17, 43
+SERVER_ID: Final = 17
+ENCAPSULATED: Final = 43
 DEVICE_IDENTIFICATION = 14
 """Function codes, and the one MEI type of 43 that is asked (V1.1b3, 6.13, 6.19 and 6.21)."""
-BASIC, REGULAR, EXTENDED = 1, 2, 3
+BASIC: Final = 1
+REGULAR: Final = 2
+EXTENDED: Final = 3
 """Read device id codes: streams of objects, each with those of the former (6.21)."""
 Code = Literal[1, 2, 3]
 OBJECT_NAMES: Mapping[int, str] = {
@@ -25,7 +28,7 @@ OBJECT_NAMES: Mapping[int, str] = {
 }
 """Objects that the standard names (6.21); others are the vendor's own, from 0x80 on."""
 _HEADER = 7
-"""Bytes of a reply before its objects: function, MEI type, code, conformity, more follows, next object, count."""
+"""Bytes before the objects: function, MEI type, code, conformity, more follows, next object, count."""
 
 
 @dataclass(frozen=True, slots=True)

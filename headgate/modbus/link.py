@@ -177,7 +177,7 @@ class _Connection:
         counted: bool = True,
         measure: Measure | None = None,
     ) -> bytes:
-        """The PDU of the reply to a request. Raises NotConnected, NoReply or WrongReply; Fatal: not permitted.
+        """The PDU of the reply to a request. Raises NotConnected, NoReply, WrongReply; Fatal: not permitted.
 
         `function` and `size` say what a good reply has: its function code, and how many bytes of data,
         `counted` whether it starts by counting them; `measure` where only the reply shows it.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from headgate.clock import Clock
 from headgate.errors import Retry
@@ -19,8 +19,8 @@ from headgate.modbus.transports import Transport
 from headgate.modbus.work import Ask, Unit
 
 READ_ONLY = (b"\x01", b"\x02", b"\x03", b"\x04", b"\x11", b"\x2b\x0e")
-"""How the PDU of a request must start: reading coils, discrete inputs, holding and input registers, the server
-id, the device identification. Whatever starts otherwise is refused at the door to the wire."""
+"""How the PDU of a request must start: reading coils, discrete inputs, holding and input registers, the
+server id, the device identification. Whatever starts otherwise is refused at the door to the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,29 @@ class Timing:
     pause_s: float = 0.0
 
 
+class Reader(Protocol):
+    """What can be read from."""
+
+    async def read(self, unit: int, ask: Ask) -> Sequence[int]:
+        """`ask.count` registers or bits. Raises ExceptionReply, or what is Retry, as `Channel.carry`."""
+
+
 class Asker:
-    """One transport, open while the context is. What it says is what `Channel` says: late replies included."""
+    """One transport, open while the context is; `requests` counts what was asked."""
 
     def __init__(self, transport: Transport, timing: Timing, clock: Clock) -> None:
         self.transport = transport
         self.requests = 0
+        self._clock = clock
         self._timing = timing
         self._client = PymodbusClient(transport, permits=READ_ONLY)
         self._channel = Channel(transport, self._client, clock, LineCounters())
         self._units: dict[int, Unit] = {}
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is a connection, or one may be tried at once."""
+        return self._channel.in_reach(self._clock.boot_ms())
 
     async def __aenter__(self) -> Self:
         """Open the transport. Raises NotConnected."""
@@ -55,7 +68,7 @@ class Asker:
         self._channel.close()
 
     async def read(self, unit: int, ask: Ask) -> Sequence[int]:
-        """`ask.count` registers or bits. Raises ExceptionReply, or what is Retry, as `Channel.carry`."""
+        """See `Reader.read`."""
         for left in range(self._timing.retries, -1, -1):
             self.requests += 1
             try:

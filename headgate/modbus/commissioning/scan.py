@@ -1,0 +1,156 @@
+"""Finds units on transports: whoever answers, and be it with an exception, is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headgate.clock import Clock
+from headgate.errors import Retry
+from headgate.modbus.client import ExceptionReply, NotConnected, WrongReply
+from headgate.modbus.commissioning.asker import Asker, Timing
+from headgate.modbus.commissioning.identity import Identity, identify, sunspec_base
+from headgate.modbus.commissioning.settings import settings
+from headgate.modbus.commissioning.trial import Trial, try_profiles
+from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport
+from headgate.modbus.work import Ask
+
+MANY = 4
+"""So many neighbours that all answer alike on a network transport may be one device that ignores unit ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUnit:
+    """A unit that answered: how, what it says of itself, and which profiles look plausible."""
+
+    transport: Transport
+    unit: int
+    answer: str
+    identity: Identity
+    sunspec: int | None
+    trials: tuple[Trial, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "transport": settings(self.transport),
+            "unit": self.unit,
+            "answer": self.answer,
+            "identity": self.identity.as_json()["objects"],
+            "sunspec": self.sunspec,
+            "plausible_profiles": [
+                {"profile": each.profile, "telling": each.verdict.telling, "refused": each.refused}
+                for each in self.trials
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to scan: each transport for each unit, asked for one of `probes`; then profiles are tried."""
+
+    transports: Sequence[Transport]
+    units: Sequence[int]
+    probes: Sequence[Ask]
+    profiles: Sequence[str]
+    timing: Timing
+    deep_timing: Timing
+    """How long a unit that is known to be there is waited for."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was found so far; a scan that is interrupted keeps it. `noise`: units whose reply was none."""
+
+    found: list[FoundUnit] = field(default_factory=list)
+    noise: list[tuple[Transport, int, str]] = field(default_factory=list)
+    asked: int = 0
+
+
+Advance = Callable[[int, int, str], None]
+"""Told how many of how many probes are done, and what is going on."""
+
+
+async def scan(plan: Plan, clock: Clock, outcome: Outcome, advance: Advance) -> None:
+    """Fill `outcome`. Raises NotConnected where a transport cannot be opened."""
+    total = len(plan.transports) * len(plan.units)
+    for transport in plan.transports:
+        heard: list[tuple[int, str]] = []
+        async with Asker(transport, plan.timing, clock) as asker:
+            for unit in plan.units:
+                advance(
+                    outcome.asked, total, f"unit {unit} on {described(transport)}, {_count(outcome, heard)}"
+                )
+                answer = await _probe(asker, unit, plan.probes, outcome)
+                outcome.asked += 1
+                if answer:
+                    heard.append((unit, answer))
+                    outcome.found.append(FoundUnit(transport, unit, answer, Identity(), None, ()))
+        if heard:
+            await _look_closer(plan, transport, heard, clock, outcome, advance)
+    advance(total, total, "")
+
+
+async def _look_closer(
+    plan: Plan,
+    transport: Transport,
+    heard: Sequence[tuple[int, str]],
+    clock: Clock,
+    outcome: Outcome,
+    advance: Advance,
+) -> None:
+    """Identify what answered on a transport, and try profiles at it."""
+    total = len(plan.transports) * len(plan.units)
+    async with Asker(transport, plan.deep_timing, clock) as asker:
+        for unit, answer in heard:
+            advance(outcome.asked, total, f"trying profiles at unit {unit}")
+            identity = await identify(asker, unit, quick=True)
+            sunspec = await sunspec_base(asker, unit)
+            trials = await try_profiles(asker, unit, plan.profiles)
+            at = next(
+                i for i, each in enumerate(outcome.found) if (each.transport, each.unit) == (transport, unit)
+            )
+            outcome.found[at] = FoundUnit(transport, unit, answer, identity, sunspec, tuple(trials))
+
+
+async def _probe(asker: Asker, unit: int, probes: Sequence[Ask], outcome: Outcome) -> str:
+    """How a unit answers; empty where it does not. Raises NotConnected where it cannot be asked at all."""
+    for ask in probes:
+        try:
+            await asker.read(unit, ask)
+        except ExceptionReply as error:
+            return str(error)
+        except NotConnected as error:
+            # Some gateways hang up on a unit that is not there; where it cannot be opened again, that tells.
+            if not asker.reachable:
+                raise
+            outcome.noise.append((asker.transport, unit, str(error)))
+            return ""
+        except WrongReply as error:
+            outcome.noise.append((asker.transport, unit, str(error)))
+        except Retry:
+            continue
+        else:
+            return "answers"
+    return ""
+
+
+def described(transport: Transport) -> str:
+    """A transport with what may differ from scan to scan."""
+    if isinstance(transport, Rtu | Ascii):
+        bits = transport.bytesize if isinstance(transport, Ascii) else 8
+        return f"{transport.path} {transport.baudrate} {bits}{transport.parity}{transport.stopbits}"
+    return str(transport)
+
+
+def one_device_for_all(found: Sequence[FoundUnit], units: Sequence[int]) -> bool:
+    """Whether everything that was asked answered, alike: a device on a network that ignores the unit id."""
+    if len(units) < MANY or len(found) != len(units):
+        return False
+    serial = isinstance(found[0].transport, Rtu | Ascii | RtuOverTcp)
+    return not serial and len({(each.answer, str(each.identity.objects)) for each in found}) == 1
+
+
+def _count(outcome: Outcome, heard: Sequence[object]) -> str:
+    return f"{len(outcome.found) or 'none'} found" if heard or outcome.found else "none found"
