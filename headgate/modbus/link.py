@@ -124,7 +124,7 @@ class _Connection:
     """
 
     def __init__(
-        self, transport: Transport, on_heard: Callable[[], None], permits: tuple[bytes, ...] | None
+        self, transport: Transport, on_heard: Callable[[], None], permits: tuple[bytes, ...] | None = None
     ) -> None:
         self._transport = transport
         self._permits = permits

@@ -64,7 +64,10 @@ def meter(unit: int = 1, **more: Any) -> dict[str, Any]:
         "unit": unit,
         "identity": {"objects": []},
         "tables": {
-            "holding": {"values": stretches(holding), "refused": [{"address": 3, "count": 7, "exception": 2}]},
+            "holding": {
+                "values": stretches(holding),
+                "refused": [{"address": 3, "count": 7, "exception": 2}],
+            },
             "input": {
                 "values": stretches({0: low, 342: words(METER_VALUES[342]) + words(METER_VALUES[344])}),
                 "refused": [{"address": 80, "count": 20, "exception": 3}],

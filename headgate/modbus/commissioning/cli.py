@@ -33,11 +33,17 @@ from headgate.modbus.commissioning.ranges import merged
 from headgate.modbus.commissioning.reading import Limits, Reading, of_device, read_tags
 from headgate.modbus.commissioning.scan import Outcome, Plan, described, one_device_for_all, scan
 from headgate.modbus.commissioning.screen import Screen
+from headgate.modbus.commissioning.settings import settings
 from headgate.modbus.commissioning.suggest import suggested_site
 from headgate.modbus.commissioning.tagspec import read_specs
 from headgate.modbus.commissioning.trial import device_of
 from headgate.modbus.transports import Transport
 from headgate.modbus.work import Ask
+
+_SILENCE_HINT = (
+    "check power, wiring (A and B), baud rate and parity, then try a longer --timeout or --probe input:0"
+)
+_MOST_NOISE = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,20 +94,24 @@ def _scan(options: argparse.Namespace, screen: Screen, clock: Clock) -> int:
     if interrupted:
         screen.complain("interrupted: this is what was found so far")
         return INTERRUPTED
-    return OK if outcome.found else UNAVAILABLE
+    lost = dict(explained(error, transport) for transport, error in outcome.lost)
+    for text in lost:
+        screen.complain(text)
+    if outcome.found:
+        return OK
+    if outcome.asked:
+        screen.complain(f"{outcome.asked} units were asked and none answered: {_SILENCE_HINT}")
+    return next(iter(lost.values()), UNAVAILABLE)
 
 
 def _print_scan(outcome: Outcome, units: Sequence[int], screen: Screen) -> None:
     found = outcome.found
-    for transport, unit, why in outcome.noise[:5]:
+    for transport, unit, why in outcome.noise[:_MOST_NOISE]:
         screen.complain(f"{described(transport)}, unit {unit}: something was heard, but no good reply: {why}")
-    if not found:
-        screen.complain(
-            f"none of {outcome.asked} probes was answered: check power, wiring (A and B), baud rate and "
-            "parity, and try a longer --timeout or --probe input:0"
-        )
-    for each in found:
-        screen.json(each.as_json())
+    site = suggested_site(found)
+    noise = [{"transport": settings(at), "unit": unit, "heard": why} for at, unit, why in outcome.noise]
+    rows = [each.as_json() for each in found]
+    screen.json({"found": rows, "asked": outcome.asked, "noise": noise, "site": site})
     if not found:
         return
     screen.table(report.FOUND_HEAD, report.found_rows(found), right=(1,))
@@ -110,7 +120,7 @@ def _print_scan(outcome: Outcome, units: Sequence[int], screen: Screen) -> None:
     screen.text(
         "\nPlausible is not proven: compare with the device's display. A site document to start from:\n"
     )
-    screen.text(suggested_site(found).rstrip())
+    screen.text(site.rstrip())
 
 
 def _read(options: argparse.Namespace, screen: Screen, clock: Clock) -> int:

@@ -59,7 +59,8 @@ def explained(error: Exception, transport: Transport | None) -> tuple[str, int]:
 
 
 def _port_fault(error: NotConnected, cause: BaseException | None, path: str) -> tuple[str, int]:
-    number = cause.errno if isinstance(cause, OSError) else None
+    # termios.error is no OSError, but begins with the number too.
+    number = next(iter(cause.args), None) if cause is not None else None
     if number in (errno.EWOULDBLOCK, errno.EBUSY):
         found = holders(path)
         by = f" by {', '.join(found)}" if found else ""
@@ -71,7 +72,7 @@ def _port_fault(error: NotConnected, cause: BaseException | None, path: str) -> 
     if number == errno.EACCES:
         return f"{path} may not be opened by this user: {_PERMISSION_HINT}", NO_PERMISSION
     if number in (errno.ENOTTY, errno.EINVAL):
-        return f"{path} is no serial port that takes these parameters ({error})", NO_INPUT
+        return f"{path} is no serial port that takes these parameters: {error}", NO_INPUT
     return str(error), UNAVAILABLE
 
 

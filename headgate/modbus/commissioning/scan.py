@@ -61,11 +61,17 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was found so far; a scan that is interrupted keeps it. `noise`: units whose reply was none."""
+    """What was found so far; a scan that is interrupted keeps it.
+
+    `noise`: where a unit should have answered and something else did; `lost`: transports that failed.
+    `asked` counts the units that were asked, `done` those that need not be asked any more.
+    """
 
     found: list[FoundUnit] = field(default_factory=list)
     noise: list[tuple[Transport, int, str]] = field(default_factory=list)
+    lost: list[tuple[Transport, NotConnected]] = field(default_factory=list)
     asked: int = 0
+    done: int = 0
 
 
 Advance = Callable[[int, int, str], None]
@@ -73,23 +79,36 @@ Advance = Callable[[int, int, str], None]
 
 
 async def scan(plan: Plan, clock: Clock, outcome: Outcome, advance: Advance) -> None:
-    """Fill `outcome`. Raises NotConnected where a transport cannot be opened."""
+    """Fill `outcome`, transport by transport; one that cannot be opened, or is lost, is among its `lost`."""
     total = len(plan.transports) * len(plan.units)
-    for transport in plan.transports:
-        heard: list[tuple[int, str]] = []
-        async with Asker(transport, plan.timing, clock) as asker:
-            for unit in plan.units:
-                advance(
-                    outcome.asked, total, f"unit {unit} on {described(transport)}, {_count(outcome, heard)}"
-                )
-                answer = await _probe(asker, unit, plan.probes, outcome)
-                outcome.asked += 1
-                if answer:
-                    heard.append((unit, answer))
-                    outcome.found.append(FoundUnit(transport, unit, answer, Identity(), None, ()))
-        if heard:
-            await _look_closer(plan, transport, heard, clock, outcome, advance)
+    for number, transport in enumerate(plan.transports, 1):
+        try:
+            await _scan_one(plan, transport, clock, outcome, advance)
+        except NotConnected as error:
+            # A port may not know each of the baud rates: the others are scanned all the same.
+            outcome.lost.append((transport, error))
+        outcome.done = number * len(plan.units)
     advance(total, total, "")
+
+
+async def _scan_one(
+    plan: Plan, transport: Transport, clock: Clock, outcome: Outcome, advance: Advance
+) -> None:
+    """Ask every unit on one transport, then look closer at those that answered. Raises NotConnected."""
+    total = len(plan.transports) * len(plan.units)
+    heard: list[tuple[int, str]] = []
+    async with Asker(transport, plan.timing, clock) as asker:
+        for unit in plan.units:
+            so_far = f"unit {unit} on {described(transport)}, {len(outcome.found)} found"
+            advance(outcome.done, total, so_far)
+            answer = await _probe(asker, unit, plan.probes, outcome)
+            outcome.asked += 1
+            outcome.done += 1
+            if answer:
+                heard.append((unit, answer))
+                outcome.found.append(FoundUnit(transport, unit, answer, Identity(), None, ()))
+    if heard:
+        await _look_closer(plan, transport, heard, clock, outcome, advance)
 
 
 async def _look_closer(
@@ -104,7 +123,7 @@ async def _look_closer(
     total = len(plan.transports) * len(plan.units)
     async with Asker(transport, plan.deep_timing, clock) as asker:
         for unit, answer in heard:
-            advance(outcome.asked, total, f"trying profiles at unit {unit}")
+            advance(outcome.done, total, f"trying profiles at unit {unit}")
             identity = await identify(asker, unit, quick=True)
             sunspec = await sunspec_base(asker, unit)
             trials = await try_profiles(asker, unit, plan.profiles)
@@ -150,7 +169,3 @@ def one_device_for_all(found: Sequence[FoundUnit], units: Sequence[int]) -> bool
         return False
     serial = isinstance(found[0].transport, Rtu | Ascii | RtuOverTcp)
     return not serial and len({(each.answer, str(each.identity.objects)) for each in found}) == 1
-
-
-def _count(outcome: Outcome, heard: Sequence[object]) -> str:
-    return f"{len(outcome.found) or 'none'} found" if heard or outcome.found else "none found"

@@ -13,7 +13,7 @@ from headgate.modbus.forms import LETTERS, Orders
 from headgate.modbus.planner import Span
 from headgate.modbus.tags import ADDRESSES, BIT_TABLES, TABLES, Table, Tag, read_tag
 
-GRAMMAR = "[NAME:](TABLE:ADDRESS|REGISTER):(TYPE|COUNT)[:ORDER][:KEY=VALUE ...]"
+GRAMMAR = "[NAME:](TABLE:ADDRESS|REGISTER)[:TYPE|:COUNT][:ORDER][:KEY=VALUE ...]"
 KEYS = ("unit", "scale", "offset", "decimals", "bit", "length", "mask", "encoding", "not_available")
 
 
@@ -64,10 +64,10 @@ def read_specs(texts: list[str]) -> list[Spec]:
 
 def _spec(name: str, row: dict[str, object], kind: str, problems: Problems) -> Spec:
     raw = int(kind) if kind.isdecimal() else 0
-    if not kind and row.get("table") in BIT_TABLES:
+    if not kind:
         raw = 1
     # A raw read is read as a tag of one register, so that its place is checked as any other's.
-    bits = row.get("table") in BIT_TABLES or str(row.get("register", "x"))[0] in "01"
+    bits = row.get("table") in BIT_TABLES or str(row.get("register", "")).startswith(("0", "1"))
     type_name = ("bool" if bits else "uint16") if raw else kind
     section = Section({"name": name or "x", **row, "type": type_name}, "", problems)
     tag = read_tag(section, Orders(), None, {})
