@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,18 +36,21 @@ class Asked:
 
 
 class Dumped:
-    """The dumped units of one line. `asked` holds every request; so does `<name>.asked.jsonl`, if named."""
+    """The dumped units of one line. `asked` holds every request, `on_asked` is told of each."""
 
     def __init__(self, fixtures: Sequence[Fixture], record: Path | None = None) -> None:
         self.units = {fixture.unit: fixture for fixture in fixtures}
         if len(self.units) < len(fixtures):
             raise PlantError("two fixtures have one unit id")
         self.asked: list[Asked] = []
+        self.on_asked: Callable[[Asked], None] = lambda asked: None
         self._record = record
 
     def note(self, unit: int, function: int, data: bytes) -> None:
         """Record a request before it is answered."""
-        self.asked.append(Asked(unit, function, data))
+        asked = Asked(unit, function, data)
+        self.asked.append(asked)
+        self.on_asked(asked)
         if self._record is not None:
             row = {"unit": unit, "function": function, "data": data.hex()}
             with self._record.open("a", encoding="ascii") as file:

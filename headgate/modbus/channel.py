@@ -81,7 +81,7 @@ class Channel:
         """
         started_ms = self._clock.boot_ms()
         try:
-            await self._connected(unit.device)
+            await self.connect(unit.device)
             if not self._numbered and self._doubts(unit, ask):
                 await self._prove(unit, ask)
             if isinstance(ask, Ask):
@@ -97,7 +97,7 @@ class Channel:
 
         No late reply to it can be taken for that to a read, which has another function code.
         """
-        await self._connected(unit.device)
+        await self.connect(unit.device)
         await self._ready(unit.device)
         self._counters.reads += 1
         try:
@@ -122,8 +122,8 @@ class Channel:
         self._single = False
         self._client.close()
 
-    async def _connected(self, device: Device) -> None:
-        """Have a connection. Raises OutOfReach."""
+    async def connect(self, device: Device) -> None:
+        """Have a connection: the one there is, or a new one. Raises OutOfReach."""
         if self._client.connected:
             return
         if not self._connect.allows(self._clock.boot_ms()):

@@ -165,7 +165,8 @@ class _Connection:
         else:
             return
         self.close()
-        raise NotConnected(f"cannot open {self._transport}: {why}") from cause
+        # Its traceback would keep a half-opened port alive, and with it the lock on it.
+        raise NotConnected(f"cannot open {self._transport}: {why}") from cause.with_traceback(None)
 
     async def exchange(
         self,

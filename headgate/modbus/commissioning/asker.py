@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from headgate.clock import Clock
 from headgate.errors import Retry
 from headgate.modbus.channel import Channel, LineCounters
-from headgate.modbus.client import NotConnected
+from headgate.modbus.client import ExceptionReply, NotConnected
 from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device
 from headgate.modbus.inquiry import Inquiry
 from headgate.modbus.link import PymodbusClient
@@ -21,6 +21,12 @@ from headgate.modbus.work import Ask, Unit
 READ_ONLY = (b"\x01", b"\x02", b"\x03", b"\x04", b"\x11", b"\x2b\x0e")
 """How the PDU of a request must start: reading coils, discrete inputs, holding and input registers, the
 server id, the device identification. Whatever starts otherwise is refused at the door to the wire."""
+
+BUSY = frozenset({5, 6})
+"""Exception codes of a device that is there and has no time: acknowledge, busy (V1.1b3, 7)."""
+BUSY_TRIES = 3
+BUSY_PAUSE_MS = 200
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,8 @@ class Asker:
         return self._channel.in_reach(self._clock.boot_ms())
 
     async def __aenter__(self) -> Self:
-        """Open the transport. Raises NotConnected."""
-        await self._client.connect(self._timing.connect_timeout_s)
+        """Open the transport. Raises OutOfReach."""
+        await self._channel.connect(self._unit(1).device)
         return self
 
     async def __aexit__(
@@ -68,29 +74,33 @@ class Asker:
         self._channel.close()
 
     async def read(self, unit: int, ask: Ask) -> Sequence[int]:
-        """See `Reader.read`."""
-        for left in range(self._timing.retries, -1, -1):
-            self.requests += 1
+        """See `Reader.read`. A device that says it is busy is asked again after a while, a few times."""
+        for patience in range(BUSY_TRIES, -1, -1):
             try:
-                _, values = await self._channel.carry(self._unit(unit), ask)
-            except Retry as error:
-                if not left or isinstance(error, NotConnected):
+                _, values = await self._tried(lambda: self._channel.carry(self._unit(unit), ask))
+            except ExceptionReply as error:
+                if not patience or error.code not in BUSY:
                     raise
+                await self._clock.sleep_until(self._clock.boot_ms() + BUSY_PAUSE_MS)
             else:
                 return values[: ask.count]
-        raise AssertionError("every try returns or raises")
+        raise AssertionError("the last try returns or raises")
 
     async def inquire(self, unit: int, inquiry: Inquiry) -> bytes:
         """The PDU of the reply. Raises as `read`."""
+        ask = partial(self._client.inquire, inquiry, unit)
+        return await self._tried(lambda: self._channel.inquire(self._unit(unit), ask))
+
+    async def _tried(self, transaction: Callable[[], Awaitable[T]]) -> T:
+        """Repeat what was lost; what cannot even be sent is not repeated."""
         for left in range(self._timing.retries, -1, -1):
             self.requests += 1
             try:
-                ask = partial(self._client.inquire, inquiry, unit)
-                return await self._channel.inquire(self._unit(unit), ask)
+                return await transaction()
             except Retry as error:
                 if not left or isinstance(error, NotConnected):
                     raise
-        raise AssertionError("every try returns or raises")
+        raise AssertionError("the last try returns or raises")
 
     def _unit(self, number: int) -> Unit:
         if number not in self._units:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from headgate.clock import Clock, SystemClock
-from headgate.errors import HeadgateError
+from headgate.errors import HeadgateError, Retry
 from headgate.modbus import profiles
 from headgate.modbus.client import ExceptionReply
 from headgate.modbus.commissioning import arguments, report
@@ -141,10 +141,16 @@ def _read(options: argparse.Namespace, screen: Screen, clock: Clock) -> int:
         async with Asker(transport, arguments.timing(options), clock) as asker:
             times, due_ms = options.times, clock.boot_ms()
             while True:
-                readings = await read_tags(asker, unit, specs, limits)
-                good = any(not reading.error for reading in readings)
-                screen.over()
-                _print_readings(readings, screen, all_orders=options.all_orders)
+                try:
+                    readings = await read_tags(asker, unit, specs, limits)
+                except Retry as error:
+                    if not good:  # what never worked will not by waiting
+                        raise
+                    screen.complain(str(error))
+                else:
+                    good = good or any(not reading.error for reading in readings)
+                    screen.over()
+                    _print_readings(readings, clock.utc_ms(), screen, all_orders=options.all_orders)
                 times = None if times is None else times - 1
                 if options.watch is None or times == 0:
                     return good
@@ -154,10 +160,10 @@ def _read(options: argparse.Namespace, screen: Screen, clock: Clock) -> int:
     return OK if asyncio.run(run()) else UNAVAILABLE
 
 
-def _print_readings(readings: Sequence[Reading], screen: Screen, *, all_orders: bool) -> None:
+def _print_readings(readings: Sequence[Reading], t_ms: int, screen: Screen, *, all_orders: bool) -> None:
     screen.table(report.READ_HEAD, report.reading_rows(readings), right=(1,))
     for reading in readings:
-        row = report.reading_json(reading)
+        row = {"t_ms": t_ms, **report.reading_json(reading)}
         orders = []
         if all_orders and not reading.error and reading.spec.where.table in ("holding", "input"):
             orders = in_all_orders(reading.registers, reading.spec.tag.form if reading.spec.tag else None)

@@ -40,7 +40,9 @@ def explained(error: Exception, transport: Transport | None) -> tuple[str, int]:
     if isinstance(error, CannotCreate):
         return str(error), CANNOT_CREATE
     if isinstance(error, NotConnected) and transport is not None:
-        cause = error.__cause__
+        cause: BaseException | None = error
+        while cause is not None and cause.__cause__ is not None:
+            cause = cause.__cause__
         if isinstance(transport, Rtu | Ascii):
             return _port_fault(error, cause, transport.path)
         return _network_fault(error, cause, transport)

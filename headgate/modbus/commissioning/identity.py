@@ -47,8 +47,6 @@ class Identity:
     def title(self) -> str:
         """Vendor, product and revision in a line; empty where it does not say."""
         named = [readable(self.objects[key]) for key in (0, 1, 2) if self.objects.get(key)]
-        if not named and self.server_id is not None and (text := readable(self.server_id)).isprintable():
-            return text if self.server_id[:1].isalnum() else ""
         return " ".join(named)
 
     def as_json(self) -> dict[str, Any]:

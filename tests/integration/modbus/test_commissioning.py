@@ -1,4 +1,4 @@
-"""`python -m headgate.modbus` against dumped devices on TCP and on a serial line: what it prints, what it sends."""
+"""`python -m headgate.modbus` at dumped devices on TCP and on a serial line: what it prints and sends."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from headgate.modbus.link import PymodbusClient
 from headgate.modbus.puts import Put
 from headgate.modbus.transports import Rtu, Tcp, Transport
 from tests.support.dumped_devices import IDENTITY, METER_VALUES, meter, saved, talkative
+from tests.support.modbus_servers import Answer, framed, scripted_server
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((ROOT / "schemas" / "fixture.v1.json").read_text())
@@ -218,16 +219,8 @@ async def test_a_dump_keeps_what_the_device_has_and_refuses_to_replace_a_file(tm
         assert (await devices.run(*words, "--force", "--profile", "eastron-sdm120")).code == 0
     whole = yaml.safe_load(output.read_text())
     assert list(whole["tables"]) == ["input"]
-    assert [each["address"] for each in whole["tables"]["input"]["values"]] == [
-        0,
-        6,
-        12,
-        18,
-        24,
-        30,
-        70,
-        342,
-    ] or whole
+    stretches = whole["tables"]["input"]["values"]
+    assert [(each["address"], len(each["values"])) for each in stretches] == [(0, 32), (70, 10), (342, 4)]
 
 
 async def test_nothing_but_reads_can_be_sent(tmp_path: Path) -> None:
@@ -299,6 +292,8 @@ async def test_what_cannot_be_reached_says_the_way_out(tmp_path: Path) -> None:
 
 async def test_an_interrupted_scan_shows_what_it_found(tmp_path: Path) -> None:
     async with cabinet("tcp", tmp_path, meter(1)) as devices:
+        waiting = asyncio.Event()
+        devices.dumped.on_asked = lambda asked: waiting.set() if asked.unit == 2 else None
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "headgate.modbus", "scan", *devices.where),
             *("--units", "1-200", "--timeout", "5", "--profiles", ""),
@@ -307,13 +302,72 @@ async def test_an_interrupted_scan_shows_what_it_found(tmp_path: Path) -> None:
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(20):
-            while not any(asked.unit == 2 for asked in devices.dumped.asked):
-                await asyncio.sleep(0.02)
+            await waiting.wait()
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
         assert process.returncode == 130
         assert "interrupted" in err.decode()
         assert "unit 1: no profile looks plausible" in out.decode()
+
+
+async def test_a_port_that_does_not_know_a_parity_is_scanned_with_the_others(tmp_path: Path) -> None:
+    # The kernel's ptys have no parity.
+    async with cabinet("rtu", tmp_path, meter(2)) as devices:
+        words = ("--units", "2", "--timeout", "0.1", "--profiles", "", "--parity", "E,N")
+        done = await devices.run("scan", *words)
+        assert done.code == 0
+        assert "19200 8N1" in done.out
+        assert "takes these parameters" in done.err
+
+
+def refusing(*present: int) -> Answer:
+    """A gateway: units that are not there are answered for by exception 11."""
+    return lambda tid, unit, pdu: framed(tid, unit, bytes((pdu[0] | 0x80, 1 if unit in present else 11)))
+
+
+async def test_a_gateway_that_answers_for_absent_units_has_those_alone_that_are_there() -> None:
+    async with scripted_server(refusing(3)) as port:
+        words = ("scan", "--tcp", f"127.0.0.1:{port}", "--units", "1-8", "--profiles", "", "--json")
+        assert [each["unit"] for each in (await run(*words)).json()["found"]] == [3]
+
+
+async def test_a_device_that_takes_any_unit_id_is_suspected() -> None:
+    async with scripted_server(refusing(*range(1, 9))) as port:
+        done = await run("scan", "--tcp", f"127.0.0.1:{port}", "--units", "1-8", "--profiles", "")
+        assert "may be one device that takes any unit id" in done.out
+
+
+async def test_a_busy_device_is_asked_again() -> None:
+    answers = iter([b"\x83\x06", b"\x83\x05", b"\x03\x02\x00\x2a"])
+    async with scripted_server(lambda tid, unit, pdu: framed(tid, unit, next(answers))) as port:
+        done = await run("read", "--tcp", f"127.0.0.1:{port}", "--json", "holding:0")
+        assert done.json()["registers"] == [42]
+
+
+async def test_watching_goes_on_after_a_lost_reply() -> None:
+    replies = iter([b"\x03\x02\x00\x01", None, b"\x03\x02\x00\x02"])
+
+    def answer(tid: int, unit: int, pdu: bytes) -> bytes | None:
+        pdu_back = next(replies)
+        return None if pdu_back is None else framed(tid, unit, pdu_back)
+
+    async with scripted_server(answer) as port:
+        words = (
+            "--watch",
+            "0.02",
+            "--times",
+            "3",
+            "--retries",
+            "0",
+            "--timeout",
+            "0.1",
+            "--json",
+            "holding:0",
+        )
+        done = await run("read", "--tcp", f"127.0.0.1:{port}", *words)
+        assert [row["registers"] for row in done.json()] == [[1], [2]]
+        assert "no reply within 0.1 s" in done.err
+        assert done.code == 0
 
 
 async def test_it_works_as_it_is_installed_on_a_gateway(tmp_path: Path) -> None:
