@@ -73,8 +73,10 @@ def _port_fault(error: NotConnected, cause: BaseException | None, path: str) -> 
         return f"{path} is not there: {known} (ls -l /dev/serial/by-id)", NO_INPUT
     if number == errno.EACCES:
         return f"{path} may not be opened by this user: {_PERMISSION_HINT}", NO_PERMISSION
-    if number in (errno.ENOTTY, errno.EINVAL):
-        return f"{path} is no serial port that takes these parameters: {error}", NO_INPUT
+    if number == errno.ENOTTY:
+        return f"{path} is no serial port", NO_INPUT
+    if number == errno.EINVAL:
+        return f"{path} does not take these parameters (baud rate, parity, stop bits)", NO_INPUT
     return str(error), UNAVAILABLE
 
 

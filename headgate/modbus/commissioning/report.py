@@ -8,12 +8,12 @@ from typing import Any
 from headgate.modbus.commissioning.identity import Identity, object_name, readable
 from headgate.modbus.commissioning.orders import InOrder
 from headgate.modbus.commissioning.reading import Reading
-from headgate.modbus.commissioning.scan import FoundUnit, described
+from headgate.modbus.commissioning.scan import FoundUnit, described, likeliest
 from headgate.modbus.inquiry import OBJECT_NAMES
 from headgate.modbus.tags import BIT_TABLES
 from headgate.model import Quality, Value
 
-FOUND_HEAD = ("Transport", "Unit", "Answer", "Says it is", "Plausible profiles")
+FOUND_HEAD = ("Line", "Unit", "Answer", "Says it is", "Plausible profiles")
 READ_HEAD = ("Tag", "Value", "Where", "Registers")
 ORDER_HEAD = ("Where", "Order")
 _ROW = 8
@@ -27,10 +27,10 @@ def found_rows(found: Sequence[FoundUnit]) -> list[tuple[str, ...]]:
         says = each.identity.title() or "-"
         if each.sunspec is not None:
             says = f"{'' if says == '-' else says + ', '}SunSpec at {each.sunspec}"
-        trials = ", ".join(
-            trial.profile + (f" ({trial.refused} tags refused)" if trial.refused else "")
-            for trial in each.trials
-        )
+        likely = likeliest(each.trials)
+        trials = ", ".join(trial.profile for trial in likely)
+        if len(each.trials) > len(likely):
+            trials += f" ({len(each.trials) - len(likely)} less likely)"
         rows.append((described(each.transport), str(each.unit), each.answer, says, trials or "-"))
     return rows
 

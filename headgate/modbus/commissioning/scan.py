@@ -99,7 +99,7 @@ async def _scan_one(
     heard: list[tuple[int, str]] = []
     async with Asker(transport, plan.timing, clock) as asker:
         for unit in plan.units:
-            so_far = f"unit {unit} on {described(transport)}, {len(outcome.found)} found"
+            so_far = f"unit {unit}, {described(transport)}, {len(outcome.found)} found"
             advance(outcome.done, total, so_far)
             answer = await _probe(asker, unit, plan.probes, outcome)
             outcome.asked += 1
@@ -156,11 +156,16 @@ async def _probe(asker: Asker, unit: int, probes: Sequence[Ask], outcome: Outcom
 
 
 def described(transport: Transport) -> str:
-    """A transport with what may differ from scan to scan."""
+    """What may differ between the transports of a scan: a line's parameters; else where it is."""
     if isinstance(transport, Rtu | Ascii):
         bits = transport.bytesize if isinstance(transport, Ascii) else 8
-        return f"{transport.path} {transport.baudrate} {bits}{transport.parity}{transport.stopbits}"
+        return f"{transport.baudrate} {bits}{transport.parity}{transport.stopbits}"
     return str(transport)
+
+
+def likeliest(trials: Sequence[Trial]) -> list[Trial]:
+    """Those plausible profiles of which the unit refused least; they come first."""
+    return [each for each in trials if each.refused == trials[0].refused]
 
 
 def one_device_for_all(found: Sequence[FoundUnit], units: Sequence[int]) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from headgate.modbus.commissioning.scan import FoundUnit
+from headgate.modbus.commissioning.scan import FoundUnit, likeliest
 from headgate.modbus.commissioning.settings import settings
 
 _WORDS = ("no", "yes", "on", "off", "true", "false", "null")
@@ -14,34 +14,36 @@ _WORDS = ("no", "yes", "on", "off", "true", "false", "null")
 
 
 def suggested_site(found: Sequence[FoundUnit]) -> str:
-    """A site document for what was found, to be checked: what has no plausible profile is commented out."""
-    lines = ["schema: 1", "modbus:", "  devices:"]
-    if not any(each.trials for each in found):
-        lines[-1] = "  devices: []"
-    for number, each in enumerate(found, 1):
-        title = each.identity.title()
-        about = f"unit {each.unit}" + (f", {title}" if title else "")
-        transport = _flow(settings(each.transport))
-        if each.trials:
-            best, *others = each.trials
-            equal = [o.profile for o in others if o.refused == best.refused]
-            also = f"; so are {', '.join(equal)}" if equal else ""
-            lines += [
-                f"    # {about}: plausible, compare with its display{also}",
-                f"    - name: device-{number}",
-                f"      profile: {best.profile}",
-                f"      unit: {each.unit}",
-                f"      transport: {transport}",
-            ]
-        else:
-            lines += [
-                f"    # {about}: no profile looks plausible; give its groups and tags",
-                f"    # - name: device-{number}",
-                f"    #   unit: {each.unit}",
-                f"    #   transport: {transport}",
-                "    #   groups: [...]",
-            ]
-    return "\n".join(lines) + "\n"
+    """A site document for what was found, to be checked.
+
+    Commented out is what has no plausible profile, and what answered with other parameters than most: a line
+    has one set of them.
+    """
+    transports = [each.transport for each in found]
+    chosen = max(transports, key=transports.count, default=None)
+    blocks = [_device(number, each, alone=each.transport == chosen) for number, each in enumerate(found, 1)]
+    some = any(each.trials and each.transport == chosen for each in found)
+    head = ["schema: 1", "modbus:", "  devices:" if some else "  devices: []"]
+    return "\n".join([*head, *(line for block in blocks for line in block)]) + "\n"
+
+
+def _device(number: int, found: FoundUnit, *, alone: bool) -> list[str]:
+    """The lines of one device; `alone`: its parameters are those that the line has."""
+    title = found.identity.title()
+    about = f"    # unit {found.unit}" + (f", {title}" if title else "")
+    name = f"name: device-{number}"
+    where = [f"unit: {found.unit}", f"transport: {_flow(settings(found.transport))}"]
+    if not found.trials:
+        about += ": no profile looks plausible; give its groups and tags"
+        return [about, f"    # - {name}", *(f"    #   {line}" for line in (*where, "groups: [...]"))]
+    best, *others = likeliest(found.trials)
+    also = f"; so are {', '.join(each.profile for each in others)}" if others else ""
+    lines = [f"profile: {best.profile}", *where]
+    if not alone:
+        about += ": answered with these parameters too, and a line has one set"
+        return [about, f"    # - {name}", *(f"    #   {line}" for line in lines)]
+    about += f": plausible, compare with its display{also}"
+    return [about, f"    - {name}", *(f"      {line}" for line in lines)]
 
 
 def _flow(mapping: dict[str, Any]) -> str:

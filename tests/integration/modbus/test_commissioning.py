@@ -316,8 +316,8 @@ async def test_a_port_that_does_not_know_a_parity_is_scanned_with_the_others(tmp
         words = ("--units", "2", "--timeout", "0.1", "--profiles", "", "--parity", "E,N")
         done = await devices.run("scan", *words)
         assert done.code == 0
-        assert "19200 8N1" in done.out
-        assert "takes these parameters" in done.err
+        assert "19200 8N1      2   answers" in done.out
+        assert "does not take these parameters" in done.err
 
 
 def refusing(*present: int) -> Answer:

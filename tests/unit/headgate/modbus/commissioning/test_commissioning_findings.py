@@ -22,6 +22,7 @@ from headgate.modbus.commissioning.orders import in_all_orders
 from headgate.modbus.commissioning.plausible import Verdict, judge
 from headgate.modbus.commissioning.ranges import read_range
 from headgate.modbus.commissioning.redact import crossed_out, redact_found, redact_objects
+from headgate.modbus.commissioning.report import found_rows
 from headgate.modbus.commissioning.scan import FoundUnit, one_device_for_all
 from headgate.modbus.commissioning.screen import Screen, table_lines
 from headgate.modbus.commissioning.suggest import suggested_site
@@ -158,6 +159,23 @@ def test_the_suggested_site_is_one_and_says_what_was_found(transport: Transport)
 
 def test_a_site_of_unknown_units_alone_is_one_too() -> None:
     assert parse_mapping(load_document(suggested_site([unit(4)]), "site")["modbus"]).devices == ()
+
+
+def test_a_line_has_one_set_of_parameters_in_the_suggested_site() -> None:
+    slow, fast = LINE, Rtu(LINE.path, 19_200, "N", 1)
+    found = [unit(1, slow, "eastron-sdm120"), *(unit(number, fast, "eastron-sdm120") for number in (1, 2))]
+    text = suggested_site(found)
+    devices = parse_mapping(load_document(text, "site")["modbus"]).devices
+    assert [(device.unit, device.transport) for device in devices] == [(1, fast), (2, fast)]
+    assert "answered with these parameters too" in text
+
+
+def test_less_likely_profiles_are_only_counted() -> None:
+    trials = tuple(Trial(name, Verdict(4, 2), refused) for name, refused in (("a", 0), ("b", 0), ("c", 9)))
+    found = FoundUnit(LINE, 3, "answers", Identity({0: b"M"}), 40000, trials)
+    assert found_rows([found]) == [
+        ("9600 8N1", "3", "answers", "M, SunSpec at 40000", "a, b (1 less likely)")
+    ]
 
 
 def test_an_endpoint_that_ignores_unit_ids_is_suspected() -> None:
