@@ -10,8 +10,8 @@ from typing import Protocol, Self, TypeVar
 
 from headgate.clock import Clock
 from headgate.errors import Retry
-from headgate.modbus.channel import Channel, LineCounters
-from headgate.modbus.client import ExceptionReply, NotConnected
+from headgate.modbus.channel import RECONNECT_FIRST_MS, Channel, LineCounters
+from headgate.modbus.client import ExceptionReply, OutOfReach
 from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device
 from headgate.modbus.inquiry import Inquiry
 from headgate.modbus.link import PymodbusClient
@@ -58,11 +58,6 @@ class Asker:
         self._channel = Channel(transport, self._client, clock, LineCounters())
         self._units: dict[int, Unit] = {}
 
-    @property
-    def reachable(self) -> bool:
-        """Whether there is a connection, or one may be tried at once."""
-        return self._channel.in_reach(self._clock.boot_ms())
-
     async def __aenter__(self) -> Self:
         """Open the transport. Raises OutOfReach."""
         await self._channel.connect(self._unit(1).device)
@@ -92,13 +87,17 @@ class Asker:
         return await self._tried(lambda: self._channel.inquire(self._unit(unit), ask))
 
     async def _tried(self, transaction: Callable[[], Awaitable[T]]) -> T:
-        """Repeat what was lost; what cannot even be sent is not repeated."""
+        """Repeat what was lost; some devices hang up on what they do not know, and can be asked anew."""
         for left in range(self._timing.retries, -1, -1):
             self.requests += 1
             try:
                 return await transaction()
-            except Retry as error:
-                if not left or isinstance(error, NotConnected):
+            except OutOfReach:
+                if not left:
+                    raise
+                await self._clock.sleep_until(self._clock.boot_ms() + RECONNECT_FIRST_MS)
+            except Retry:
+                if not left:
                     raise
         raise AssertionError("the last try returns or raises")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.errors import Retry
-from headgate.modbus.client import ExceptionReply, NoReply, NotConnected
+from headgate.modbus.client import ExceptionReply, NoReply, OutOfReach
 from headgate.modbus.commissioning.asker import Asker
 from headgate.modbus.commissioning.explore import SILENT, Found, Heard, Refused, explore
 from headgate.modbus.commissioning.fixture import Fixture
@@ -42,7 +42,7 @@ class Redaction:
 async def dump(
     asker: Asker, unit: int, ranges: Sequence[TableSpan], redaction: Redaction, advance: Advance
 ) -> Fixture:
-    """A unit's fixture. Raises NotConnected, and NoReply when it answered nothing."""
+    """A unit's fixture. Raises OutOfReach, and NoReply when it answered nothing."""
     identity = await identify(asker, unit)
     tables: dict[Table, Found] = {}
     total, done = sum(each.span.count for each in ranges), 0
@@ -69,7 +69,7 @@ async def dump(
 async def _read(asker: Asker, unit: int, table: Table, span: Span) -> Heard:
     try:
         return await asker.read(unit, Ask(table, span.address, span.count))
-    except NotConnected:
+    except OutOfReach:
         raise
     except ExceptionReply as error:
         return Refused(error.code)

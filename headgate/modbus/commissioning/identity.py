@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headgate.errors import Retry
-from headgate.modbus.client import CONFIGURATION_EXCEPTIONS, AbsentUnit, ExceptionReply, NotConnected
+from headgate.modbus.client import CONFIGURATION_EXCEPTIONS, ExceptionReply, OutOfReach
 from headgate.modbus.commissioning.asker import Asker
 from headgate.modbus.inquiry import (
     ASK_SERVER_ID,
@@ -75,7 +75,7 @@ def readable(data: bytes) -> str:
 async def identify(asker: Asker, unit: int, *, quick: bool = False) -> Identity:
     """Ask a unit for everything that it says of itself; `quick`: only the basic objects.
 
-    What it refuses, or leaves without an answer, is in the notes. Raises NotConnected.
+    What it refuses, or leaves without an answer, is in the notes. Raises OutOfReach.
     """
     notes: list[str] = []
     objects, conformity = await _objects(asker, unit, _CODES[:1] if quick else _CODES, notes)
@@ -84,7 +84,7 @@ async def identify(asker: Asker, unit: int, *, quick: bool = False) -> Identity:
     server_id: bytes | None = None
     try:
         server_id = read_server_id(await asker.inquire(unit, ASK_SERVER_ID))
-    except NotConnected:
+    except OutOfReach:
         raise
     except (ExceptionReply, Retry) as error:
         notes.append(f"server id (17): {error}")
@@ -92,11 +92,11 @@ async def identify(asker: Asker, unit: int, *, quick: bool = False) -> Identity:
 
 
 async def sunspec_base(asker: Asker, unit: int) -> int | None:
-    """Where the SunSpec marker lies, from 0; None where it is nowhere. Raises NotConnected."""
+    """Where the SunSpec marker lies, from 0; None where it is nowhere. Raises OutOfReach."""
     for base in SUNSPEC_BASES:
         try:
             found = await asker.read(unit, Ask("holding", base, len(SUNSPEC_MARKER)))
-        except NotConnected:
+        except OutOfReach:
             raise
         except (ExceptionReply, Retry):
             continue
@@ -122,7 +122,7 @@ async def _objects(
                 said = read_objects(await asker.inquire(unit, asked), asked)
                 objects |= said.objects
                 conformity, first = said.conformity, said.next_object
-        except NotConnected:
+        except OutOfReach:
             raise
         except (ExceptionReply, Retry) as error:
             notes.append(f"device identification (43/14, code {code}): {error}")
@@ -133,6 +133,4 @@ async def _objects(
 
 def _final(error: Exception) -> bool:
     """Whether the next code would be asked in vain too."""
-    if isinstance(error, ExceptionReply):
-        return error.code in CONFIGURATION_EXCEPTIONS
-    return isinstance(error, AbsentUnit) or not isinstance(error, ExceptionReply)
+    return not isinstance(error, ExceptionReply) or error.code in CONFIGURATION_EXCEPTIONS

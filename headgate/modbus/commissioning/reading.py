@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headgate.errors import HeadgateError, Retry
-from headgate.modbus.client import ExceptionReply, NotConnected
+from headgate.modbus.client import ExceptionReply, OutOfReach
 from headgate.modbus.codec import Field, make_decoder
 from headgate.modbus.commissioning.asker import Reader
 from headgate.modbus.commissioning.ranges import TableSpan
@@ -53,7 +53,7 @@ def of_device(device: Device) -> list[Spec]:
 
 
 async def read_tags(reader: Reader, unit: int, specs: Sequence[Spec], limits: Limits) -> list[Reading]:
-    """One reading for each spec, in their order. Raises NotConnected, and Retry where nothing answered."""
+    """One reading for each spec, in their order. Raises OutOfReach, and Retry where nothing answered."""
     readings: dict[int, Reading] = {}
     silence: Retry | None = None
     for table in TABLES:
@@ -80,7 +80,7 @@ async def read_tags(reader: Reader, unit: int, specs: Sequence[Spec], limits: Li
 async def _read(reader: Reader, unit: int, table: Table, block: Block) -> Sequence[int] | HeadgateError:
     try:
         return await reader.read(unit, Ask(table, block.address, block.count))
-    except NotConnected:
+    except OutOfReach:
         raise
     except (ExceptionReply, Retry) as error:
         return error

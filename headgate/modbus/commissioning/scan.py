@@ -8,7 +8,7 @@ from typing import Any
 
 from headgate.clock import Clock
 from headgate.errors import Retry
-from headgate.modbus.client import ExceptionReply, NotConnected, WrongReply
+from headgate.modbus.client import ExceptionReply, NotConnected, OutOfReach, WrongReply
 from headgate.modbus.commissioning.asker import Asker, Timing
 from headgate.modbus.commissioning.identity import Identity, identify, sunspec_base
 from headgate.modbus.commissioning.settings import settings
@@ -69,7 +69,7 @@ class Outcome:
 
     found: list[FoundUnit] = field(default_factory=list)
     noise: list[tuple[Transport, int, str]] = field(default_factory=list)
-    lost: list[tuple[Transport, NotConnected]] = field(default_factory=list)
+    lost: list[tuple[Transport, OutOfReach]] = field(default_factory=list)
     asked: int = 0
     done: int = 0
 
@@ -84,7 +84,7 @@ async def scan(plan: Plan, clock: Clock, outcome: Outcome, advance: Advance) -> 
     for number, transport in enumerate(plan.transports, 1):
         try:
             await _scan_one(plan, transport, clock, outcome, advance)
-        except NotConnected as error:
+        except OutOfReach as error:
             # A port may not know each of the baud rates: the others are scanned all the same.
             outcome.lost.append((transport, error))
         outcome.done = number * len(plan.units)
@@ -94,7 +94,7 @@ async def scan(plan: Plan, clock: Clock, outcome: Outcome, advance: Advance) -> 
 async def _scan_one(
     plan: Plan, transport: Transport, clock: Clock, outcome: Outcome, advance: Advance
 ) -> None:
-    """Ask every unit on one transport, then look closer at those that answered. Raises NotConnected."""
+    """Ask every unit on one transport, then look closer at those that answered. Raises OutOfReach."""
     total = len(plan.transports) * len(plan.units)
     heard: list[tuple[int, str]] = []
     async with Asker(transport, plan.timing, clock) as asker:
@@ -134,19 +134,15 @@ async def _look_closer(
 
 
 async def _probe(asker: Asker, unit: int, probes: Sequence[Ask], outcome: Outcome) -> str:
-    """How a unit answers; empty where it does not. Raises NotConnected where it cannot be asked at all."""
+    """How a unit answers; empty where it does not. Raises OutOfReach."""
     for ask in probes:
         try:
             await asker.read(unit, ask)
         except ExceptionReply as error:
             return str(error)
-        except NotConnected as error:
-            # Some gateways hang up on a unit that is not there; where it cannot be opened again, that tells.
-            if not asker.reachable:
-                raise
-            outcome.noise.append((asker.transport, unit, str(error)))
-            return ""
-        except WrongReply as error:
+        except OutOfReach:
+            raise
+        except (NotConnected, WrongReply) as error:  # some gateways hang up on a unit that is not there
             outcome.noise.append((asker.transport, unit, str(error)))
         except Retry:
             continue

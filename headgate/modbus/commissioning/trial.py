@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headgate.errors import HeadgateError, Retry
-from headgate.modbus.client import ExceptionReply, NotConnected
+from headgate.modbus.client import ExceptionReply, OutOfReach
 from headgate.modbus.commissioning.asker import Asker, Reader
 from headgate.modbus.commissioning.plausible import Verdict, judge, worth_reading
 from headgate.modbus.commissioning.reading import Limits, of_device, read_tags
@@ -41,7 +41,7 @@ def device_of(profile: str) -> Device:
 
 
 async def try_profiles(asker: Asker, unit: int, names: Sequence[str]) -> list[Trial]:
-    """The plausible ones of the named profiles, the likeliest first. Raises NotConnected.
+    """The plausible ones of the named profiles, the likeliest first. Raises OutOfReach.
 
     Of those that some tags speak for, all tags are read: what is refused then counts against them.
     """
@@ -64,7 +64,7 @@ async def _try(reader: Reader, unit: int, device: Device, specs: Sequence[Spec])
     """A trial of a profile with some of its tags; None where the unit did not answer."""
     try:
         readings = await read_tags(reader, unit, specs, Limits.of(device))
-    except NotConnected:
+    except OutOfReach:
         raise
     except Retry:
         return None
@@ -90,7 +90,7 @@ class _Remembering:
         if key not in self._heard:
             try:
                 self._heard[key] = await self._asker.read(unit, ask)
-            except NotConnected:
+            except OutOfReach:
                 raise
             except (ExceptionReply, Retry) as error:
                 self._heard[key] = error

@@ -25,11 +25,13 @@ from headgate.errors import Fatal
 from headgate.modbus.client import ExceptionReply
 from headgate.modbus.commissioning.asker import READ_ONLY, Asker, Timing
 from headgate.modbus.commissioning.identity import identify
+from headgate.modbus.commissioning.settings import settings
 from headgate.modbus.config import parse_mapping
 from headgate.modbus.link import PymodbusClient
 from headgate.modbus.puts import Put
 from headgate.modbus.transports import Rtu, Tcp, Transport
 from tests.support.dumped_devices import IDENTITY, METER_VALUES, meter, saved, talkative
+from tests.support.modbus_driven import driven
 from tests.support.modbus_servers import Answer, framed, scripted_server
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -251,6 +253,28 @@ async def test_nothing_but_reads_can_be_sent(tmp_path: Path) -> None:
         assert [json.loads(line)["function"] for line in record] == [5, 6, 15, 16, 22]
 
 
+async def test_beside_a_running_bridge_it_sends_nothing_and_the_bridge_keeps_its_values(
+    tmp_path: Path,
+) -> None:
+    async with cabinet("rtu", tmp_path, meter(2)) as devices:
+        tag = {"name": "u", "table": "input", "address": 0, "type": "float32"}
+        polled = {
+            "name": "m",
+            "unit": 2,
+            "transport": settings(devices.transport),
+            "groups": [{"name": "g", "interval_s": 0.05, "tags": [tag]}],
+        }
+        async with driven(polled) as bridge:
+            await bridge.until(lambda: len(bridge.values("m/u")) > 2)
+            before = len(bridge.values("m/u"))
+            done = await devices.run("scan", "--units", "1-5")
+            assert done.code == 75
+            assert "is in use by pid" in done.err
+            await bridge.until(lambda: len(bridge.values("m/u")) > before + 2)
+            assert set(bridge.values("m/u")) == {(230.5, 0)}
+        assert {(asked.function, asked.data.hex()) for asked in devices.dumped.asked} == {(4, "00000002")}
+
+
 async def test_a_port_in_use_is_named_with_its_holder(tmp_path: Path) -> None:
     async with (
         cabinet("rtu", tmp_path, meter(2)) as devices,
@@ -335,6 +359,24 @@ async def test_a_device_that_takes_any_unit_id_is_suspected() -> None:
     async with scripted_server(refusing(*range(1, 9))) as port:
         done = await run("scan", "--tcp", f"127.0.0.1:{port}", "--units", "1-8", "--profiles", "")
         assert "may be one device that takes any unit id" in done.out
+
+
+async def test_a_device_that_hangs_up_on_what_it_does_not_know_is_scanned_all_the_same() -> None:
+    def answer(tid: int, unit: int, pdu: bytes) -> bytes | None:
+        if pdu[0] == 3 and pdu[1:3] == b"\x00\x00" and unit in (1, 3):
+            return framed(tid, unit, bytes((3, 2 * pdu[4])) + bytes(2 * pdu[4]))
+        return b""
+
+    async with scripted_server(answer) as port:
+        words = ("--units", "1-3", "--profiles", "eastron-sdm120", "--json")
+        done = await run("scan", "--tcp", f"127.0.0.1:{port}", *words)
+        said = done.json()
+        assert [each["unit"] for each in said["found"]] == [1, 3]
+        assert [each["unit"] for each in said["noise"]] == [2]
+        assert "closed the connection" in said["noise"][0]["heard"]
+        identified = await run("identify", "--tcp", f"127.0.0.1:{port}")
+        assert "not answered: device identification (43/14, code 1)" in identified.out
+        assert identified.code == 0
 
 
 async def test_a_busy_device_is_asked_again() -> None:
