@@ -108,15 +108,21 @@ def _print_scan(outcome: Outcome, units: Sequence[int], screen: Screen) -> None:
     found = outcome.found
     for transport, unit, why in outcome.noise[:_MOST_NOISE]:
         screen.complain(f"unit {unit}, {described(transport)}: something was heard, but no good reply: {why}")
+    if len(outcome.noise) > _MOST_NOISE:
+        screen.complain(f"and so it was with {len(outcome.noise) - _MOST_NOISE} more (--json has them)")
     site = suggested_site(found)
     noise = [{"transport": settings(at), "unit": unit, "heard": why} for at, unit, why in outcome.noise]
     rows = [each.as_json() for each in found]
-    screen.json({"found": rows, "asked": outcome.asked, "noise": noise, "site": site})
+    screen.json(
+        {"found": rows, "asked": outcome.asked, "any_unit": outcome.any_unit, "noise": noise, "site": site}
+    )
     if not found:
         return
     screen.text(f"{found[0].transport}\n")
     screen.table(report.FOUND_HEAD, report.found_rows(found), right=(1,))
-    if one_device_for_all(found, units):
+    if outcome.any_unit:
+        screen.text(f"\nAll {outcome.asked} units answered alike: this is one device that takes any unit id.")
+    elif one_device_for_all(found, units):
         screen.text("\nAll of them answered alike: this may be one device that takes any unit id.")
     screen.text(
         "\nPlausible is not proven: compare with the device's display. A site document to start from:\n"

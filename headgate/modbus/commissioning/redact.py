@@ -96,6 +96,6 @@ def _found_texts(values: Sequence[int]) -> list[tuple[int, int]]:
             continue
         at = end
         text = match[0].strip()
-        if len(text) >= MIN_TEXT and len(set(text)) >= 1 and _LETTER.search(text):
+        if len(text) >= MIN_TEXT and _LETTER.search(text):
             found.append((start // 2, (end - start) // 2))
     return found

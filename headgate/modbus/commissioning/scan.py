@@ -16,8 +16,9 @@ from headgate.modbus.commissioning.trial import Trial, try_profiles
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport
 from headgate.modbus.work import Ask
 
-MANY = 4
-"""So many neighbours that all answer alike on a network transport may be one device that ignores unit ids."""
+MANY, MOST = 4, 32
+"""So many units on a network that all answer alike may be one device that ignores unit ids; more than MOST,
+the devices of a bus (TIA-485-A, unit loads), are: one of them is shown for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,14 @@ class Outcome:
     """What was found so far; a scan that is interrupted keeps it.
 
     `noise`: where a unit should have answered and something else did; `lost`: transports that failed.
+    `any_unit`: one unit stands for all that were asked, because all answered alike.
     `asked` counts the units that were asked, `done` those that need not be asked any more.
     """
 
     found: list[FoundUnit] = field(default_factory=list)
     noise: list[tuple[Transport, int, str]] = field(default_factory=list)
     lost: list[tuple[Transport, OutOfReach]] = field(default_factory=list)
+    any_unit: bool = False
     asked: int = 0
     done: int = 0
 
@@ -107,6 +110,9 @@ async def _scan_one(
             if answer:
                 heard.append((unit, answer))
                 outcome.found.append(FoundUnit(transport, unit, answer, Identity(), None, ()))
+    if len(heard) > MOST and len(heard) == len(plan.units) and _alike(transport, heard):
+        outcome.any_unit = True
+        del heard[1:], outcome.found[-len(plan.units) + 1 :]
     if heard:
         await _look_closer(plan, transport, heard, clock, outcome, advance)
 
@@ -168,5 +174,11 @@ def one_device_for_all(found: Sequence[FoundUnit], units: Sequence[int]) -> bool
     """Whether everything that was asked answered, alike: a device on a network that ignores the unit id."""
     if len(units) < MANY or len(found) != len(units):
         return False
-    serial = isinstance(found[0].transport, Rtu | Ascii | RtuOverTcp)
-    return not serial and len({(each.answer, str(each.identity.objects)) for each in found}) == 1
+    answers = [(each.unit, f"{each.answer} {each.identity.objects}") for each in found]
+    return _alike(found[0].transport, answers)
+
+
+def _alike(transport: Transport, heard: Sequence[tuple[int, str]]) -> bool:
+    """Whether units on a network answered the same; on a bus, each answer is a device's own."""
+    serial = isinstance(transport, Rtu | Ascii | RtuOverTcp)
+    return not serial and len({answer for _, answer in heard}) == 1

@@ -359,6 +359,10 @@ async def test_a_device_that_takes_any_unit_id_is_suspected() -> None:
     async with scripted_server(refusing(*range(1, 9))) as port:
         done = await run("scan", "--tcp", f"127.0.0.1:{port}", "--units", "1-8", "--profiles", "")
         assert "may be one device that takes any unit id" in done.out
+    async with scripted_server(refusing(*range(256))) as port:
+        done = await run("scan", "--tcp", f"127.0.0.1:{port}", "--profiles", "")
+        assert "All 248 units answered alike: this is one device that takes any unit id" in done.out
+        assert done.out.count("exception 1") == 1
 
 
 async def test_a_device_that_hangs_up_on_what_it_does_not_know_is_scanned_all_the_same() -> None:

@@ -97,3 +97,25 @@ def test_an_exception_is_found_too() -> None:
     framer.expect(5, 17, 0, measure=ASK_SERVER_ID.reply_bytes)
     frame = bytes((5, 0x91, 1))
     assert framer.decode(frame + crc16(frame))[3] == b"\x91\x01"
+
+
+@given(st.sampled_from([b"", b"\x2b\x0e\x01", b"\x2b\x0e\x01\x83\x00\x00\x02"]), st.binary(max_size=250))
+def test_any_bytes_are_refused_or_say_exactly_what_they_hold(start: bytes, rest: bytes) -> None:
+    pdu = start + rest
+    try:
+        said = read_objects(pdu, ASK)
+    except WrongReply:
+        return
+    at = 7
+    for number, length in [(pdu[i], pdu[i + 1]) for i in object_places(pdu)]:
+        assert number in said.objects
+        at += 2 + length
+    assert at == len(pdu)
+
+
+def object_places(pdu: bytes) -> list[int]:
+    places, at = [], 7
+    for _ in range(pdu[6]):
+        places.append(at)
+        at += 2 + pdu[at + 1]
+    return places
