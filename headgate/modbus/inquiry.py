@@ -77,7 +77,7 @@ class Objects:
 
 def read_objects(pdu: bytes, asked: Inquiry) -> Objects:
     """The objects of a reply's PDU. Raises WrongReply."""
-    if asked.reply_bytes(pdu) != len(pdu):
+    if not pdu or asked.reply_bytes(pdu) != len(pdu):
         raise WrongReply(f"reply of {len(pdu)} B that is no whole device identification")
     objects, at = {}, _HEADER
     for _ in range(pdu[6]):
@@ -92,6 +92,6 @@ def read_objects(pdu: bytes, asked: Inquiry) -> Objects:
 
 def read_server_id(pdu: bytes) -> bytes:
     """What a device says to function 17, which is its own affair. Raises WrongReply."""
-    if ASK_SERVER_ID.reply_bytes(pdu) != len(pdu):
+    if not pdu or ASK_SERVER_ID.reply_bytes(pdu) != len(pdu):
         raise WrongReply(f"reply of {len(pdu)} B that is no whole server id")
     return pdu[2:]

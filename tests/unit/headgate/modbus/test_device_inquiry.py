@@ -59,7 +59,7 @@ def test_what_is_no_identification_is_refused(pdu: bytes, why: str) -> None:
 
 def test_a_server_id_is_its_bytes() -> None:
     assert read_server_id(b"\x11\x03\x07\xff!") == b"\x07\xff!"
-    for wrong in (b"\x11", b"\x11\x02a", b"\x11\x00a"):
+    for wrong in (b"", b"\x11", b"\x11\x02a", b"\x11\x00a"):
         with pytest.raises(WrongReply):
             read_server_id(wrong)
 
