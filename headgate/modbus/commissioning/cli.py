@@ -226,9 +226,8 @@ def _dump(options: argparse.Namespace, screen: Screen, clock: Clock) -> int:
         document = fixture.document()
         json_wanted = options.json if output is None else output.suffix == ".json"
         stretches = [values for found in fixture.tables.values() for values in found.stretches.values()]
-        summary = (
-            f"{sum(map(len, stretches))} values in {len(stretches)} stretches, {asker.requests} requests"
-        )
+        pieces = "1 stretch" if len(stretches) == 1 else f"{len(stretches)} stretches"
+        summary = f"{sum(map(len, stretches))} values in {pieces}, {asker.requests} requests"
         for at, why in fixture.redacted:
             screen.complain(f"redacted {at} ({why})")
         screen.complain(summary)
