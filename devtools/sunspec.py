@@ -1,4 +1,4 @@
-"""`python -m devtools.sunspec WHEEL`: writes headgate/modbus/sunspec/models/ from pysunspec2's model definitions.
+"""`python -m devtools.sunspec WHEEL`: writes headgate/modbus/sunspec/models/ from pysunspec2's definitions.
 
 WHEEL is the file that `pip download --no-deps pysunspec2==1.3.7` brings. What a gateway needs of a definition
 is kept (docs/decisions/0038-sunspec.md): where each point lies, its type, scale factor, unit and symbols.
@@ -94,7 +94,7 @@ TYPES = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Write one file for each model."""
+    """Write one file for each model, and an index of them."""
     (wheel,) = map(Path, argv)
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
         print(f"{wheel} is not the release that devtools/sunspec.py names", file=sys.stderr)
@@ -102,6 +102,7 @@ def main(argv: Sequence[str]) -> int:
     TARGET.mkdir(exist_ok=True)
     for old in TARGET.glob("*.json"):
         old.unlink()
+    (TARGET / "index.json").write_text(_index(), "utf-8")
     with zipfile.ZipFile(wheel) as archive:
         for family, numbers in FAMILIES.items():
             for number in numbers:
@@ -110,12 +111,20 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
+def _index() -> str:
+    """{id: [family, whether it is measured]}, so that no model is read just to know of it."""
+    rows = {
+        number: [family, family not in NOT_MEASURED] for family, ids in FAMILIES.items() for number in ids
+    }
+    lines = ",\n".join(f" {json.dumps(str(number))}: {json.dumps(rows[number])}" for number in sorted(rows))
+    return "{\n" + lines + "\n}\n"
+
+
 def _file(number: int, family: str, group: Mapping[str, Any]) -> str:
     head = {
         "id": number,
         "family": family,
         "label": group.get("label", group["name"]),
-        "measured": family not in NOT_MEASURED,
         "source": SOURCE,
     }
     lines = [f" {json.dumps(key)}: {json.dumps(value)}," for key, value in head.items()]

@@ -16,7 +16,7 @@ FRAME = ("ID", "L")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point as it is published: `size` in registers, `scale` the name of its scale factor, if it has one."""
+    """A point as it is published: `size` in registers, `scale` the name of its scale factor if it has one."""
 
     name: str
     type: str
@@ -47,14 +47,11 @@ class PointGroup:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A model as it is published. `family` is the word that series have for it, `measured` whether it is
-    polled where a site document names no models.
-    """
+    """A model as it is published; `family` is the word that series have for it."""
 
     id: int
     family: str
     label: str
-    measured: bool
     group: PointGroup
 
     def names(self) -> set[str]:
@@ -62,18 +59,27 @@ class Definition:
         return set(_names(self.group))
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index says of a model. `measured`: it is polled where a site document names no models."""
+
+    family: str
+    measured: bool
+
+
 @lru_cache(1)
-def known() -> Mapping[int, str]:
-    """The families of the models that are here, by id."""
-    return {path_id: load(path_id).family for path_id in sorted(int(p.stem) for p in FOLDER.glob("*.json"))}
+def index() -> Mapping[int, Entry]:
+    """The models that are here, by id."""
+    rows = json.loads((FOLDER / "index.json").read_bytes())
+    return {int(number): Entry(*row) for number, row in rows.items()}
 
 
-@lru_cache(64)
+@lru_cache(16)
 def load(number: int) -> Definition:
     """A definition that is here."""
     found = json.loads((FOLDER / f"{number}.json").read_bytes())
     group = PointGroup("", None, _points(found["points"]), _groups(found["groups"]))
-    return Definition(number, found["family"], found["label"], found["measured"], group)
+    return Definition(number, found["family"], found["label"], group)
 
 
 def is_value(point: Point) -> bool:

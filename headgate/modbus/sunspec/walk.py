@@ -2,7 +2,7 @@
 
 Each function is a generator that yields what it wants to read, a `Span` of one table (holding, or whatever
 the caller searches), and is sent the registers, or None where the device refused with an exception; `carried`
-and `carried_at_once` do that. A lost reply is the caller's: it may repeat the read, or throw the generator away.
+and `carried_at_once` do that. A lost reply is the caller's: it may repeat the read, or drop the generator.
 
 SunSpec Device Information Model Specification 1.1, chapter 6 (the map in Modbus).
 """
