@@ -104,7 +104,7 @@ def _rates(section: Section, words: Sequence[str], max_interval_s: float) -> dic
     """`intervals`, in ms, by the words of `models`."""
     intervals = section.section("intervals")
     rates = {}
-    for key, _ in intervals.items():
+    for key in [key for key, _ in intervals.items()]:
         word = str(key)
         if word in words:
             rates[word] = max(1, round(intervals.number(key, low=0.01, high=max_interval_s) * 1000))

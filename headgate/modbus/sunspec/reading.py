@@ -1,4 +1,4 @@
-"""Reads of SunSpec values: each proves the model it is from, and comes with the scale factor of its moment; pure.
+"""Reads of SunSpec values: each proves its model, and comes with the scale factor of its moment; pure.
 
 A model's id and length stand before its points. A read that starts there shows with every answer that the
 registers still are what they were taken for. Scale factors may change at any time (and do: SolarEdge and
@@ -45,8 +45,8 @@ class Proven:
 def plan_proven(tags: Sequence[Tag], *, max_count: int, max_gap: int, together: bool = True) -> list[Proven]:
     """The readings for some tags of one table, all with a head. `together`: models share reads.
 
-    Values near their model's head are read from there on, in one piece; each further stretch with the head and
-    its scale factors before it, and the scale factors after it again.
+    Values near their model's head are read from there on, in one piece; each further stretch with the head
+    and its scale factors before it, and the scale factors after it again.
     """
     near: dict[Head, list[int]] = {}
     far: dict[Head, list[int]] = {}
@@ -64,7 +64,8 @@ def plan_proven(tags: Sequence[Tag], *, max_count: int, max_gap: int, together: 
         values = [Span(tags[i].address, tags[i].count) for i in members]
         for block in plan_reads(values, max_count=max_count, max_gap=max_gap):
             here = [members[at] for at in block.members]
-            scales = [Span(at, 1) for at in sorted({at for i in here if (at := tags[i].scale) is not None})]
+            factors = {tags[i].scale for i in here} - {None}
+            scales = [Span(at, 1) for at in factors if at is not None]
             before = _covering([Span(head.address, HEAD), *scales], max_count)
             after = _covering(scales, max_count)
             found.append(_reading(tags, here, before, Span(block.address, block.count), after))
