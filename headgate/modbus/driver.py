@@ -186,7 +186,7 @@ class ModbusDriver:
         if group.tags[0].head is None:
             plan = GroupPlan(device, group, unit.learned, index_of, tally)
         else:
-            plan = ModelPlan(device, group.tags, index_of, tally)
+            plan = ModelPlan(device, group, index_of, tally)
         now_ms = self._clock.boot_ms()
         return Poll(unit, group.name, group.interval_ms, group.stale_ms, now_ms, plan, plan.reads(now_ms))
 

@@ -16,12 +16,14 @@ FRAME = ("ID", "L")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A point as it is published: `size` in registers, `scale` the name of its scale factor if it has one."""
+    """A point as it is published: `size` in registers; `scale` is the name of its scale factor, or a power of
+    ten that never changes, or empty.
+    """
 
     name: str
     type: str
     size: int
-    scale: str
+    scale: str | int
     unit: str
     mandatory: bool
     symbols: tuple[tuple[int, str], ...] = ()

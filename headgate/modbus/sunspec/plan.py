@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from fractions import Fraction
 
-from headgate.modbus.config import Device
+from headgate.modbus.config import Device, Group
+from headgate.modbus.rules import Deadband
 from headgate.modbus.sunspec.reading import Proven, plan_proven
 from headgate.modbus.tags import Tag
-from headgate.modbus.thinning import Absence, Tally, Thinning
+from headgate.modbus.thinning import ABSENCE_MS, Absence, Keeper, Tally, Thinning
 from headgate.modbus.work import Ask, Proof, Read
+
+_CHANGED = Deadband(Fraction(0), percent=False, heartbeat_ms=ABSENCE_MS)
 
 
 class ModelPlan:
-    """Of the points of one group. Models share reads until the device refuses one."""
+    """Of the points of one group. Models share reads until the device refuses one.
 
-    def __init__(
-        self, device: Device, tags: Sequence[Tag], index_of: Callable[[Tag], int], tally: Tally
-    ) -> None:
+    Strings, which hardly ever change, are reported when they do, and hourly; what the device does not have,
+    too.
+    """
+
+    def __init__(self, device: Device, group: Group, index_of: Callable[[Tag], int], tally: Tally) -> None:
         self._device = device
-        self._tags = tags
-        self._series = [index_of(tag) for tag in tags]
-        self._keepers = [Absence() for _ in tags]
+        self._tags = group.tags
+        self._series = [index_of(tag) for tag in group.tags]
+        self._keepers = [
+            Keeper(_CHANGED, group.interval_ms) if tag.form.type == "string" else Absence()
+            for tag in group.tags
+        ]
         self._tally = tally
         self._together = self._planned_together = True
 

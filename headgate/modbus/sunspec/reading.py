@@ -62,7 +62,8 @@ def plan_proven(tags: Sequence[Tag], *, max_count: int, max_gap: int, together: 
         found.append(_reading(tags, members, (), Span(block.address, block.count), ()))
     for head, members in far.items():
         values = [Span(tags[i].address, tags[i].count) for i in members]
-        for block in plan_reads(values, max_count=max_count, max_gap=max_gap):
+        # A model's registers can all be read, and each reading of these takes two or three transactions.
+        for block in plan_reads(values, max_count=max_count, max_gap=max_count):
             here = [members[at] for at in block.members]
             factors = {tags[i].scale for i in here} - {None}
             scales = [Span(at, 1) for at in factors if at is not None]

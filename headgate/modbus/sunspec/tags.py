@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from headgate.modbus.planner import Span
 from headgate.modbus.sunspec.definitions import Definition, Point, PointGroup, load
 from headgate.modbus.sunspec.options import Enums, SunSpec
 from headgate.modbus.sunspec.walk import HEAD, ModelAt, NoModel, Steps
 from headgate.modbus.tags import Head, Tag
-from headgate.modbus.types import Form
+from headgate.modbus.types import Form, Scaling
 from headgate.model import NAME_PART
 
 ANY = ""
@@ -150,8 +151,13 @@ def form_of(point: Point, enums: Enums = "text") -> Form:
         encoding="utf-8" if point.type == "string" else "ascii",
         values=point.symbols if enums == "text" and point.type.startswith("enum") else (),
         not_available=frozenset() if absent is None else frozenset((absent,)),
-        scaled=bool(point.scale),
+        scaling=_fixed(point.scale) if isinstance(point.scale, int) else None,
+        scaled=isinstance(point.scale, str) and point.scale != "",
     )
+
+
+def _fixed(power: int) -> Scaling:
+    return Scaling.of(Decimal(1).scaleb(power), Decimal(0))
 
 
 def _group(
@@ -164,7 +170,7 @@ def _group(
         inner.addresses[point.name] = at
         at += point.size
     for point in group.points:
-        scale = inner.addresses.get(point.scale) if point.scale else None
+        scale = inner.addresses[point.scale] if isinstance(point.scale, str) and point.scale else None
         yield Placed(path, point, inner.addresses[point.name], scale)
     for each in group.groups:
         size = _size(each, scope)
