@@ -52,6 +52,10 @@ class Block:
     holds: Callable[[Sequence[int]], bool]
 
 
+class Displaced(Retry):
+    """The device shows that its registers are others than they were."""
+
+
 class OnDemand:
     """Carries out `read` (docs/requests.md); the mappings are the driver's own."""
 
@@ -144,7 +148,11 @@ class OnDemand:
             device = wanted.unit.device
             results = iter(errand.results)
             for block in blocks:
-                values.update(self._values(device, block, [next(results) for _ in block.asks]))
+                found = joined(block, [next(results) for _ in block.asks])
+                if isinstance(found, Displaced):
+                    wanted.unit.doubt()
+                    errors.append((device.name, found))
+                values.update(self._values(device, block, found))
             for (place, ask), result in zip(wanted.ranges.items(), results, strict=True):
                 registers[place] = self._registers(device, ask, result)
             errors += [
@@ -169,18 +177,11 @@ class OnDemand:
         await carry_out(errands, self._lines, self._clock, end_ms, Retry("not read in time"))
         return made
 
-    def _values(
-        self, device: Device, block: Block, results: Sequence[Answer | HeadgateError]
-    ) -> dict[str, Row]:
+    def _values(self, device: Device, block: Block, result: Answer | HeadgateError) -> dict[str, Row]:
         rows = {f"{device.name}/{tag.name}": {"series": f"{device.name}/{tag.name}"} for tag in block.tags}
-        answers = [result for result in results if not isinstance(result, HeadgateError)]
-        errors = [str(result) for result in results if isinstance(result, HeadgateError)]
-        data = [register for _, registers in answers for register in registers]
-        if not errors and not block.holds(data):
-            errors = ["the device shows another SunSpec model there than it did"]
-        if errors:
-            return {name: {**row, "error": errors[0]} for name, row in rows.items()}
-        boot_ms, _ = answers[block.main]
+        if isinstance(result, HeadgateError):
+            return {name: {**row, "error": str(result)} for name, row in rows.items()}
+        boot_ms, data = result
         values, quality = block.decode(data)
         found: dict[str, Row] = {}
         for i, ((name, row), tag) in enumerate(zip(rows.items(), block.tags, strict=True)):
@@ -229,6 +230,19 @@ def plan_tags(device: Device, tags: Sequence[Tag]) -> list[Block]:
             asks = asks_of(proven, members[0])
             reads.append(Block(asks, proven.main, members, proven.decode, proven.holds))
     return reads
+
+
+def joined(block: Block, results: Sequence[Answer | HeadgateError]) -> Answer | HeadgateError:
+    """The answers to a block's asks as one, or what went wrong with the first that has none."""
+    row: list[int] = []
+    for result in results:
+        if isinstance(result, HeadgateError):
+            return result
+        row += result[1]
+    if not block.holds(row):
+        return Displaced("the device shows another SunSpec model there than it did")
+    main = results[block.main]
+    return main if isinstance(main, HeadgateError) else (main[0], row)
 
 
 def _always(registers: Sequence[int]) -> bool:

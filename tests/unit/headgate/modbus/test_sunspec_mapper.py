@@ -147,7 +147,7 @@ async def test_a_map_that_moves_never_gives_a_value_of_another_point() -> None:
         # A firmware that puts a model before the inverter's.
         inverter.models.insert(1, (64_900, 4))
         inverter.points = {(2, W): 1111, (2, W_SF): 0}
-        await made.clock.advance(5_000)
+        await made.clock.advance(10_000)
         assert said_of(made) == [(720.3, 0), (None, CONFIG), (1111.0, 0)]
         assert made.said[-1].endswith("models 1, 64900, 103; 2 points are polled; it is not what it was")
 
@@ -200,7 +200,7 @@ async def test_a_device_that_reads_one_model_at_a_time_is_polled_so() -> None:
     inverter = Inverter((1, 66), (120, 26), (103, 50))
     inverter.points = {(2, W): 7203, (2, W_SF): 0xFFFF}
     inverter.most = 70
-    made = world(inverter, {"models": [120, 103], "points": ["W", "WRtg"]})
+    made = world(inverter, {"models": [120, 103], "points": ["W", "EvtVnd4", "MaxDisChaRte"]})
     async with made.running():
         await made.clock.advance(30_000)
     assert said_of(made) == [(None, CONFIG), (720.3, 0)]
