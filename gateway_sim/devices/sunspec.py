@@ -141,7 +141,7 @@ def inverter() -> Model:
     layout = points(INVERTER)
 
     def tell(t_s: float, number: int) -> list[tuple[Sequence[Point], Quantities, Mapping[str, int]]]:
-        power_w, volts = 2_400 + 800 * math.sin(t_s / 7), 231.5 + math.sin(t_s)
+        power_w, volts = 2_200 + 800 * math.sin(t_s / 7), 231.5 + math.sin(t_s)
         quantities: dict[str, Quantity] = {
             **_phases("A", "AphA AphB AphC", power_w / volts),
             **dict.fromkeys(("PhVphA", "PhVphB", "PhVphC"), volts),
