@@ -21,6 +21,11 @@ from headgate.model import Quality, Value
 MAX_POWER = 10
 """Of ten, either way (Device Information Model Specification 1.1, 4.2.8)."""
 
+_RATIOS = {
+    power & 0xFFFF: (10 ** max(power, 0), 10 ** max(-power, 0)) for power in range(-MAX_POWER, MAX_POWER + 1)
+}
+"""What to multiply with and divide by, for the register of a scale factor."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proven:
@@ -127,28 +132,19 @@ def _scaled(decode: Decode, scales: Sequence[_Scale]) -> Decode:
             number = values[scale.value]
             if not isinstance(number, int):
                 continue
-            power = signed(registers[scale.offset])
-            if scale.again is not None and registers[scale.again] != registers[scale.offset]:
+            factor = registers[scale.offset]
+            if scale.again is not None and registers[scale.again] != factor:
                 values[scale.value], quality[scale.value] = None, int(Quality.UNCERTAIN)
-            elif not -MAX_POWER <= power <= MAX_POWER:
+            elif (ratio := _RATIOS.get(factor)) is None:
                 values[scale.value], quality[scale.value] = None, int(Quality.BAD_VALUE)
             else:
-                values[scale.value] = times_ten_to(number, power)
+                # Integers are exact up to the division, which Python rounds once.
+                values[scale.value] = number * ratio[0] / ratio[1]
                 if scale.wide and not -EXACT <= number <= EXACT:
                     quality[scale.value] = int(Quality.UNCERTAIN)
         return values, quality if any(quality) else ()
 
     return scaled
-
-
-def times_ten_to(number: int, power: int) -> float:
-    """The double nearest to number * 10^power: exact in integers up to the one rounding."""
-    return float(number * 10**power) if power >= 0 else number / 10**-power
-
-
-def signed(register: int) -> int:
-    """A register as a signed number."""
-    return register - 0x1_0000 if register & 0x8000 else register
 
 
 def _covering(spans: Sequence[Span], max_count: int) -> tuple[Span, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_scale_factor_changes_how_a_quantity_is_spelled(devices: list[SunSpecD
         scale = registers[power.offset + 1]
         spelled.add((registers[power.offset], scale - 0x10000 if scale > 0x7FFF else scale, power.meaning))
     assert len({scale for _, scale, _ in spelled}) == 3
-    assert all(meaning is not None and float(meaning) == raw * 10**scale for raw, scale, meaning in spelled)
+    assert all(Decimal(meaning or "") == Decimal(raw).scaleb(scale) for raw, scale, meaning in spelled)
 
 
 def test_points_lie_where_the_specification_puts_them() -> None:

@@ -18,7 +18,7 @@ from headgate.modbus.config import parse_mapping
 from headgate.modbus.planner import Span
 from headgate.modbus.sunspec.definitions import Definition, Point, PointGroup, index, load
 from headgate.modbus.sunspec.options import SunSpec
-from headgate.modbus.sunspec.reading import plan_proven, signed, times_ten_to
+from headgate.modbus.sunspec.reading import plan_proven
 from headgate.modbus.sunspec.tags import counts, form_of, place, tags_of
 from headgate.modbus.sunspec.walk import ModelAt, carried_at_once
 from headgate.modbus.tags import Tag
@@ -163,21 +163,32 @@ def test_a_published_model_701(max_count: int) -> None:
     assert len(found) == len(tags)
 
 
-@given(st.integers(-(1 << 63), (1 << 64) - 1), st.integers(-10, 10))
-def test_a_scaled_value_is_the_double_nearest_to_the_exact_decimal(number: int, power: int) -> None:
-    exact = Fraction(number) * Fraction(10) ** power
-    assert times_ten_to(number, power) == float(exact)
-    if abs(number) < 10**15:
-        assert times_ten_to(number, power) == float(Decimal(number).scaleb(power))
-
-
 @given(st.integers(0, 0xFFFE), st.integers(0, 0xFFFF))
 def test_any_scale_factor_is_applied_or_the_value_is_none(raw: int, scale: int) -> None:
-    registers = registers_of(103, {"PhVphA": raw, "V_SF": signed(scale)}, 50)
-    found = read_all(tags_at(103, 50, points=["PhVphA"]), registers)
     power = scale - 0x10000 if scale > 0x7FFF else scale
+    registers = registers_of(103, {"PhVphA": raw, "V_SF": power}, 50)
     wanted = (float(Fraction(raw) * Fraction(10) ** power), GOOD) if -10 <= power <= 10 else (None, BAD)
-    assert found == {"inverter.PhVphA": wanted}
+    assert read_all(tags_at(103, 50, points=["PhVphA"]), registers) == {"inverter.PhVphA": wanted}
+
+
+@given(st.integers(0, (1 << 64) - 2), st.integers(-10, 10))
+def test_a_scaled_value_is_the_double_nearest_to_the_exact_decimal(raw: int, power: int) -> None:
+    registers = registers_of(701, {"TotWhInj": raw, "TotWh_SF": power}, 153)
+    (found,) = read_all(tags_at(701, 153, points=["TotWhInj"]), registers).values()
+    assert found == (float(Decimal(raw).scaleb(power)), GOOD if raw <= 1 << 53 else UNCERTAIN)
+
+
+@pytest.mark.parametrize("number", [1, 103, 113, 122, 160, 203, 213, 701, 714, 802])
+@given(st.data())
+def test_any_registers_have_values_of_their_series_kinds(number: int, data: st.DataObject) -> None:
+    length = load(number).group.size - 2 + (50 if load(number).group.groups else 0)
+    body = data.draw(st.lists(st.integers(0, 0xFFFF), min_size=length, max_size=length))
+    tags = tags_at(number, length, {"NPrt": 2})
+    kinds = {tag.name: tag.form.kind for tag in tags}
+    for name, (value, quality) in read_all(tags, [number, length, *body]).items():
+        assert quality in (GOOD, UNCERTAIN, BAD)
+        assert (value is None) == (quality == BAD)
+        assert value is None or type(value) is {"f64": float, "text": str}.get(kinds[name], int)
 
 
 @pytest.mark.parametrize("kind", sorted(ABSENT))
