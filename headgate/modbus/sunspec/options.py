@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headgate.config.reader import Section
+from headgate.modbus.rules import Deadband, deadband_at, read_heartbeat_ms
 from headgate.modbus.sunspec.definitions import FRAME, index, load
 from headgate.modbus.sunspec.walk import ADDRESSES, BASES
 
@@ -38,7 +39,7 @@ class Chosen:
 class SunSpec:
     """What of a SunSpec device is polled. `named`: the models were named, so the device must have them.
 
-    `points`: the names that are polled, as `W` or `inverter.W`; None: all.
+    `points`: the names that are polled, as `W` or `inverter.W`; None: all. `deadbands`: by such names.
     """
 
     interval_ms: int
@@ -49,6 +50,7 @@ class SunSpec:
     named: bool
     points: frozenset[str] | None
     enums: Enums
+    deadbands: tuple[tuple[str, Deadband], ...] = ()
 
     def chosen(self, number: int) -> Chosen | None:
         """Why a model is polled; None: it is not."""
@@ -60,6 +62,11 @@ class SunSpec:
             return kind not in ("pad", "sunssf", "count") and point not in FRAME
         return kind != "pad" and (point in self.points or f"{family}.{point}" in self.points)
 
+    def deadband(self, family: str, point: str) -> Deadband | None:
+        """When a point of this name is reported."""
+        found = dict(self.deadbands)
+        return found.get(f"{family}.{point}", found.get(point))
+
 
 def read_sunspec(section: Section, max_interval_s: float, max_stale_s: float) -> SunSpec:
     """Read a device's `sunspec` section; faults go to its problems."""
@@ -70,7 +77,8 @@ def read_sunspec(section: Section, max_interval_s: float, max_stale_s: float) ->
     words = _words(section)
     rates = _rates(section, words, max_interval_s)
     models = tuple(Chosen(word, rates.get(word)) for word in words)
-    points = _points(section, models)
+    names = _names(models) if section.has("points") or section.has("deadbands") else []
+    points = _points(section, names)
     found = SunSpec(
         interval_ms=max(1, round(interval_s * 1000)),
         stale_ms=round(stale_s * 1000),
@@ -80,6 +88,7 @@ def read_sunspec(section: Section, max_interval_s: float, max_stale_s: float) ->
         named=section.has("models"),
         points=points,
         enums=section.choice("enums", ENUMS, "text"),
+        deadbands=_deadbands(section, names),
     )
     section.close()
     return found
@@ -113,18 +122,38 @@ def _rates(section: Section, words: Sequence[str], max_interval_s: float) -> dic
     return rates
 
 
-def _points(section: Section, models: Iterable[Chosen]) -> frozenset[str] | None:
-    if not section.has("points"):
-        return None
+def _names(models: Iterable[Chosen]) -> list[str]:
+    """The points that may be named, with their family and without."""
     names: set[str] = set()
     for number in {number for chosen in models for number in chosen.numbers()}:
         definition = load(number)
         plain = definition.names()
         names |= plain | {f"{definition.family}.{name}" for name in plain}
+    return sorted(names)
+
+
+def _points(section: Section, names: Sequence[str]) -> frozenset[str] | None:
+    if not section.has("points"):
+        return None
     points = _texts(section, "points")
     for i, name in enumerate(points):
-        _refuse_unknown(section, f"points[{i}]", name, sorted(names), "no model that is polled has a point")
+        _refuse_unknown(section, f"points[{i}]", name, names, "no model that is polled has a point")
     return frozenset(points)
+
+
+def _deadbands(section: Section, names: Sequence[str]) -> tuple[tuple[str, Deadband], ...]:
+    if not section.has("deadbands"):
+        if section.has("heartbeat_s"):
+            section.fault("heartbeat_s", "goes with deadbands alone", "without them, every value is reported")
+        return ()
+    heartbeat_ms = read_heartbeat_ms(section)
+    deadbands = section.section("deadbands")
+    found = {}
+    for name in [str(key) for key, _ in deadbands.items()]:
+        _refuse_unknown(section, f"deadbands.{name}", name, names, "no model that is polled has a point")
+        if (deadband := deadband_at(deadbands, name, heartbeat_ms)) is not None:
+            found[name] = deadband
+    return tuple(sorted(found.items()))
 
 
 def _texts(section: Section, key: str) -> list[str]:

@@ -26,10 +26,7 @@ class ModelPlan:
         self._device = device
         self._tags = group.tags
         self._series = [index_of(tag) for tag in group.tags]
-        self._keepers = [
-            Keeper(_CHANGED, group.interval_ms) if tag.form.type == "string" else Absence()
-            for tag in group.tags
-        ]
+        self._keepers = [_keeper(tag, group.interval_ms) for tag in group.tags]
         self._tally = tally
         self._together = self._planned_together = True
 
@@ -60,6 +57,12 @@ class ModelPlan:
 
     def _refused(self) -> None:
         self._together = False
+
+
+def _keeper(tag: Tag, interval_ms: int) -> Keeper | Absence:
+    if tag.deadband is not None:
+        return Keeper(tag.deadband, interval_ms)
+    return Keeper(_CHANGED, interval_ms) if tag.form.type == "string" else Absence()
 
 
 def asks_of(proven: Proven, tag: Tag) -> tuple[Ask, ...]:

@@ -115,6 +115,7 @@ def tags_of(
             each.address,
             form_of(each.point, options.enums),
             each.point.unit,
+            options.deadband(definition.family, each.point.name),
             scale=each.scale,
             head=head,
         )

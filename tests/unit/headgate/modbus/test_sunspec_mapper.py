@@ -92,6 +92,17 @@ async def test_a_device_is_found_polled_and_its_scale_factor_may_change() -> Non
     assert made.health()["up/d1"] == 1
 
 
+async def test_points_have_deadbands() -> None:
+    inverter = usual()
+    made = world(inverter, {"deadbands": {"inverter.W": "1%"}, "heartbeat_s": 3600})
+    async with made.running():
+        for power in (7203, 7210, 7140, 7290):
+            inverter.points[1, W] = power
+            await made.clock.advance(2_000)
+    assert said_of(made) == [(720.3, 0), (729.0, 0)]
+    assert len(made.of(1, "inverter.WH")) > 5
+
+
 async def test_an_absent_device_is_marked_and_found_when_it_comes() -> None:
     inverter = usual()
     inverter.fault = NoReply("no reply")
