@@ -212,7 +212,7 @@ class ModbusDriver:
 
     def _mark(self, unit: Unit, tags: Sequence[Tag], quality: Quality) -> None:
         """Say of a device's series that they have no values."""
-        if self._emit is None or not tags:
+        if self._emit is None or self._stop.is_set() or not tags:
             return
         with self._indexed():
             series = tuple(self._series_index(unit.device.series(tag)) for tag in tags)

@@ -65,6 +65,7 @@ class Mapper:
         self._mark = mark
         self._sleeper = Sleeper(clock)
         self._found: Survey | None = None
+        self._bases = options.bases
         self._doubted = False
         self._marked: Quality | None = None
         self._again_ms = AGAIN_MS
@@ -75,7 +76,8 @@ class Mapper:
         """Look, and look again when there is reason to, until cancelled."""
         while True:
             try:
-                found = await carried(survey(self._options, self._device.max_registers), self._read)
+                options = replace(self._options, bases=self._bases)
+                found = await carried(survey(options, self._device.max_registers), self._read)
             except (NotSunSpec, NoModel) as error:
                 self._lose(f"{error}; check unit and transport, or sunspec in the site document")
                 await self._rest(self._again_ms)
@@ -132,6 +134,7 @@ class Mapper:
         if found == self._found:
             return
         first, self._found = self._found is None, found
+        self._bases = (found.map.base, *(base for base in self._options.bases if base != found.map.base))
         self._again_ms = AGAIN_MS
         groups = groups_of(self._options, found)
         self._settle(
@@ -162,6 +165,8 @@ class Mapper:
         """The device does not answer. Once it is known, its polls say so."""
         if self._found is None:
             self._mark_once(Quality.BAD_COMM)
+            # Some devices are silent where they have no registers: another base comes first next time.
+            self._bases = (*self._bases[1:], self._bases[0])
 
     def _mark_once(self, quality: Quality) -> None:
         if self._marked != quality:

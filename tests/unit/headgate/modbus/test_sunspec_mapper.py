@@ -117,6 +117,20 @@ async def test_an_absent_device_is_marked_and_found_when_it_comes() -> None:
         assert said_of(made) == [(None, COMM), (720.3, 0)]
 
 
+async def test_a_device_that_is_silent_where_it_has_no_registers_is_found() -> None:
+    inverter = usual()
+    inverter.base = 50_000
+
+    def behave(sent: Sent) -> Sequence[int] | HeadgateError:
+        return inverter(sent) if sent.address >= 50_000 else NoReply("no reply")
+
+    made = world(inverter)
+    made.bus.behave[1] = behave
+    async with made.running():
+        await made.clock.advance(120_000)
+        assert said_of(made) == [(None, COMM), (720.3, 0)]
+
+
 async def test_a_wrong_device_is_told_once_and_looked_at_ever_more_rarely() -> None:
     inverter = usual()
     inverter.marked = False
