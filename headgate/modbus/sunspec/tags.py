@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from headgate.modbus.planner import Span
 from headgate.modbus.sunspec.definitions import Definition, Point, PointGroup, load
@@ -143,8 +144,9 @@ def expected(options: SunSpec) -> list[Tag]:
     return tags
 
 
+@lru_cache(1024)
 def form_of(point: Point, enums: Enums = "text") -> Form:
-    """The form of a point: with a scale factor a number of any decimals, symbols as text or as numbers."""
+    """The form of a point, the same object for equal ones: with a scale factor a number of any decimals, symbols as text or as numbers."""
     absent = _ABSENT.get(point.type)
     return Form(
         _TYPES.get(point.type, point.type),
