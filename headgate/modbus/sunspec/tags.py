@@ -98,10 +98,15 @@ def counts(definition: Definition, model: ModelAt) -> Steps[dict[str, int]]:
 
 
 def place(definition: Definition, model: ModelAt, counted: Mapping[str, int]) -> list[Placed]:
-    """The points of a model of this length; those that the device's model is too short for are left out."""
-    scope = _Scope(counts=counted)
-    found = _group(definition.group, (), model.address, model.span.end, scope)
-    return [each for each in found if each.address + each.point.size <= model.span.end]
+    """The points of a model of this length; those left out for which, or for whose scale factor, the device's
+    model is too short.
+    """
+    scope, end = _Scope(counts=counted), model.span.end
+    return [
+        each
+        for each in _group(definition.group, (), model.address, end, scope)
+        if each.address + each.point.size <= end and (each.scale is None or each.scale < end)
+    ]
 
 
 def tags_of(
@@ -146,7 +151,7 @@ def expected(options: SunSpec) -> list[Tag]:
 
 @lru_cache(1024)
 def form_of(point: Point, enums: Enums = "text") -> Form:
-    """The form of a point, the same object for equal ones: with a scale factor a number of any decimals, symbols as text or as numbers."""
+    """The form of a point: with a scale factor a number of any decimals, symbols as text or as numbers."""
     absent = _ABSENT.get(point.type)
     return Form(
         _TYPES.get(point.type, point.type),

@@ -283,6 +283,9 @@ def test_a_model_shorter_than_published_has_the_points_that_it_is_long_for() -> 
     names = {each.name for each in place(load(701), ModelAt(701, 0, 121), {})}
     assert "Tmp_SF" in names
     assert "MnAlrmInfo" not in names
+    # A value whose scale factor is not there any more would get the next model's register for one.
+    names = {each.name for each in place(load(701), ModelAt(701, 0, 114), {})}
+    assert {"W", "A", "A_SF", "ThrotSrc"} & names == {"A", "A_SF", "ThrotSrc"}
 
 
 def test_a_scale_factor_that_changes_between_two_reads_gives_no_value() -> None:
