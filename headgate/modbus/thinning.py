@@ -9,6 +9,9 @@ from math import ceil, floor, inf
 from headgate.modbus.rules import Deadband
 from headgate.model import Frame, Value
 
+ABSENCE_MS = 3_600_000
+"""How often it is said of a point that its device does not have it: a model of SunSpec has many such."""
+
 
 class Keeper:
     """What one tag reported last, and how far it may go from there unreported.
@@ -67,12 +70,34 @@ def _double(exact: Fraction) -> float:
         return inf if exact > 0 else -inf
 
 
+class Absence:
+    """Reports every value, but that there is none only once in ABSENCE_MS while it lasts."""
+
+    __slots__ = ("_quality", "_until_ms")
+
+    def __init__(self) -> None:
+        self._quality = -1
+        self._until_ms = 0
+
+    def says(self, boot_ms: int, value: Value, quality: int) -> bool:
+        """See `Keeper.says`."""
+        if value is None and quality == self._quality and boot_ms < self._until_ms:
+            return False
+        self._quality = quality if value is None else -1
+        self._until_ms = boot_ms + ABSENCE_MS
+        return True
+
+    def forget(self) -> None:
+        """See `Keeper.forget`."""
+        self._quality = -1
+
+
 class Thinning:
     """The keepers of one read's tags, None for a tag that always reports."""
 
     __slots__ = ("_keepers", "_tally")
 
-    def __init__(self, keepers: Sequence[Keeper | None], tally: Tally) -> None:
+    def __init__(self, keepers: Sequence[Keeper | Absence | None], tally: Tally) -> None:
         self._keepers = keepers
         self._tally = tally
 
