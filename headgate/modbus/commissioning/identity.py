@@ -1,8 +1,8 @@
-"""What a unit says of itself: device identification, server id, and whether it bears the SunSpec marker."""
+"""What a unit says of itself: device identification, server id, and its SunSpec map."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +21,10 @@ from headgate.modbus.inquiry import (
     read_objects,
     read_server_id,
 )
+from headgate.modbus.planner import Span
+from headgate.modbus.sunspec.walk import Map, NotSunSpec, carried, find, walk
 from headgate.modbus.work import Ask
 
-SUNSPEC_BASES = (40000, 0, 50000)
-SUNSPEC_MARKER = (0x5375, 0x6E53)
-""""SunS", and where it may lie (SunSpec Device Information Model Specification V1.2, 6.2)."""
 _CODES: tuple[Code, ...] = (BASIC, REGULAR, EXTENDED)
 _MAX_REPLIES = 64
 """Of one stream of objects: a device that always has more to say has a fault."""
@@ -33,7 +32,8 @@ _MAX_REPLIES = 64
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a unit said; `objects` by their ids. `sunspec`: where the marker lies, None where it does not.
+    """What a unit said; `objects` by their ids. `sunspec`: its map, without models where only the marker is
+    there; None where not even that.
 
     `notes`: of what was asked in vain, why.
     """
@@ -41,7 +41,7 @@ class Identity:
     objects: Mapping[int, bytes] = field(default_factory=dict)
     conformity: int | None = None
     server_id: bytes | None = None
-    sunspec: int | None = None
+    sunspec: Map | None = None
     notes: tuple[str, ...] = ()
 
     def title(self) -> str:
@@ -56,7 +56,7 @@ class Identity:
             "objects": objects,
             "conformity": self.conformity,
             "server_id": None if self.server_id is None else self.server_id.hex(" "),
-            "sunspec": self.sunspec,
+            "sunspec": map_json(self.sunspec),
             "notes": list(self.notes),
         }
 
@@ -88,21 +88,42 @@ async def identify(asker: Asker, unit: int, *, quick: bool = False) -> Identity:
         raise
     except (ExceptionReply, Retry) as error:
         notes.append(f"server id (17): {error}")
-    return Identity(objects, conformity, server_id, await sunspec_base(asker, unit), tuple(notes))
+    return Identity(objects, conformity, server_id, await sunspec_map(asker, unit), tuple(notes))
 
 
-async def sunspec_base(asker: Asker, unit: int) -> int | None:
-    """Where the SunSpec marker lies, from 0; None where it is nowhere. Raises OutOfReach."""
-    for base in SUNSPEC_BASES:
+async def sunspec_map(asker: Asker, unit: int) -> Map | None:
+    """A unit's SunSpec map; see `Identity.sunspec`. Raises OutOfReach."""
+
+    async def read(span: Span) -> Sequence[int] | None:
         try:
-            found = await asker.read(unit, Ask("holding", base, len(SUNSPEC_MARKER)))
+            return await asker.read(unit, Ask("holding", span.address, span.count))
         except OutOfReach:
             raise
         except (ExceptionReply, Retry):
-            continue
-        if tuple(found) == SUNSPEC_MARKER:
-            return base
-    return None
+            return None
+
+    try:
+        base = await carried(find(), read)
+    except NotSunSpec:
+        return None
+    try:
+        return await carried(walk(base), read)
+    except NotSunSpec:
+        return Map(base, ())
+
+
+def map_json(found: Map | None) -> dict[str, Any] | None:
+    """A map for `--json`: where it begins, its models' ids, and who the common model says that it is."""
+    if found is None:
+        return None
+    said = found.identity
+    about = {"manufacturer": said.manufacturer, "model": said.model, "version": said.version}
+    return {
+        "base": found.base,
+        "models": [model.id for model in found.models],
+        **about,
+        "serial": said.serial,
+    }
 
 
 async def _objects(

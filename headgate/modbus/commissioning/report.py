@@ -10,6 +10,7 @@ from headgate.modbus.commissioning.orders import InOrder
 from headgate.modbus.commissioning.reading import Reading
 from headgate.modbus.commissioning.scan import FoundUnit, described, likeliest
 from headgate.modbus.inquiry import OBJECT_NAMES
+from headgate.modbus.sunspec.walk import Map
 from headgate.modbus.tags import BIT_TABLES
 from headgate.model import Quality, Value
 
@@ -24,14 +25,15 @@ def found_rows(found: Sequence[FoundUnit]) -> list[tuple[str, ...]]:
     """What a scan found."""
     rows: list[tuple[str, ...]] = []
     for each in found:
-        says = each.identity.title() or "-"
+        says = each.identity.title()
         if each.sunspec is not None:
-            says = f"{'' if says == '-' else says + ', '}SunSpec at {each.sunspec}"
+            who = str(each.sunspec.identity) if each.sunspec.identity.manufacturer and not says else says
+            says = ", ".join(filter(None, (who, f"SunSpec at {each.sunspec.base}")))
         likely = likeliest(each.trials)
         trials = ", ".join(trial.profile for trial in likely)
         if len(each.trials) > len(likely):
             trials += f" ({len(each.trials) - len(likely)} less likely)"
-        rows.append((described(each.transport), str(each.unit), each.answer, says, trials or "-"))
+        rows.append((described(each.transport), str(each.unit), each.answer, says or "-", trials or "-"))
     return rows
 
 
@@ -92,8 +94,17 @@ def identity_rows(identity: Identity) -> list[tuple[str, str]]:
     ]
     if identity.server_id is not None:
         rows.append(("server id", f"{identity.server_id.hex(' ')} {_letters(identity.server_id)}"))
-    sunspec = "no marker" if identity.sunspec is None else f"marker at holding:{identity.sunspec}"
-    return [*rows, ("SunSpec", sunspec)]
+    return [*rows, *_sunspec_rows(identity.sunspec)]
+
+
+def _sunspec_rows(found: Map | None) -> list[tuple[str, str]]:
+    if found is None:
+        return [("SunSpec", "no marker")]
+    if not found.models:
+        return [("SunSpec", f"marker at holding:{found.base}, and no models behind it")]
+    models = " ".join(str(model.id) for model in found.models)
+    where = ("SunSpec", f"marker at holding:{found.base}, models {models}")
+    return [where, ("SunSpec device", str(found.identity))] if found.identity.manufacturer else [where]
 
 
 def number(value: Value) -> str:

@@ -10,9 +10,10 @@ from headgate.clock import Clock
 from headgate.errors import Retry
 from headgate.modbus.client import ExceptionReply, NotConnected, OutOfReach, WrongReply
 from headgate.modbus.commissioning.asker import Asker, Timing
-from headgate.modbus.commissioning.identity import Identity, identify, sunspec_base
+from headgate.modbus.commissioning.identity import Identity, identify, map_json, sunspec_map
 from headgate.modbus.commissioning.settings import settings
 from headgate.modbus.commissioning.trial import Trial, try_profiles
+from headgate.modbus.sunspec.walk import Map
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport
 from headgate.modbus.work import Ask
 
@@ -29,7 +30,7 @@ class FoundUnit:
     unit: int
     answer: str
     identity: Identity
-    sunspec: int | None
+    sunspec: Map | None
     trials: tuple[Trial, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -39,7 +40,7 @@ class FoundUnit:
             "unit": self.unit,
             "answer": self.answer,
             "identity": self.identity.as_json()["objects"],
-            "sunspec": self.sunspec,
+            "sunspec": map_json(self.sunspec),
             "plausible_profiles": [
                 {"profile": each.profile, "telling": each.verdict.telling, "refused": each.refused}
                 for each in self.trials
@@ -131,7 +132,7 @@ async def _look_closer(
         for unit, answer in heard:
             advance(outcome.done, total, f"trying profiles at unit {unit}")
             identity = await identify(asker, unit, quick=True)
-            sunspec = await sunspec_base(asker, unit)
+            sunspec = await sunspec_map(asker, unit)
             trials = await try_profiles(asker, unit, plan.profiles)
             at = next(
                 i for i, each in enumerate(outcome.found) if (each.transport, each.unit) == (transport, unit)

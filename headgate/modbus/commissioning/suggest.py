@@ -22,7 +22,7 @@ def suggested_site(found: Sequence[FoundUnit]) -> str:
     transports = [each.transport for each in found]
     chosen = max(transports, key=transports.count, default=None)
     blocks = [_device(number, each, alone=each.transport == chosen) for number, each in enumerate(found, 1)]
-    some = any(each.trials and each.transport == chosen for each in found)
+    some = any((each.trials or _is_sunspec(each)) and each.transport == chosen for each in found)
     head = ["schema: 1", "modbus:", "  devices:" if some else "  devices: []"]
     return "\n".join([*head, *(line for block in blocks for line in block)]) + "\n"
 
@@ -33,17 +33,28 @@ def _device(number: int, found: FoundUnit, *, alone: bool) -> list[str]:
     about = f"    # unit {found.unit}" + (f", {title}" if title else "")
     name = f"name: device-{number}"
     where = [f"unit: {found.unit}", f"transport: {_flow(settings(found.transport))}"]
-    if not found.trials:
+    if _is_sunspec(found):
+        lines, why = ["sunspec: {interval_s: 5}", *where], ""
+    elif found.trials:
+        best, *others = likeliest(found.trials)
+        also = f"; so are {', '.join(each.profile for each in others)}" if others else ""
+        lines, why = [f"profile: {best.profile}", *where], f": plausible, compare with its display{also}"
+    else:
         about += ": no profile looks plausible; give its groups and tags"
-        return [about, f"    # - {name}", *(f"    #   {line}" for line in (*where, "groups: [...]"))]
-    best, *others = likeliest(found.trials)
-    also = f"; so are {', '.join(each.profile for each in others)}" if others else ""
-    lines = [f"profile: {best.profile}", *where]
+        return [about, *_commented(name, [*where, "groups: [...]"])]
     if not alone:
         about += ": answered with these parameters too, and a line has one set"
-        return [about, f"    # - {name}", *(f"    #   {line}" for line in lines)]
-    about += f": plausible, compare with its display{also}"
-    return [about, f"    - {name}", *(f"      {line}" for line in lines)]
+        return [about, *_commented(name, lines)]
+    return [about + why, f"    - {name}", *(f"      {line}" for line in lines)]
+
+
+def _commented(name: str, lines: Sequence[str]) -> list[str]:
+    return [f"    # - {name}", *(f"    #   {line}" for line in lines)]
+
+
+def _is_sunspec(found: FoundUnit) -> bool:
+    """Whether it says itself which registers it has."""
+    return found.sunspec is not None and bool(found.sunspec.models)
 
 
 def _flow(mapping: dict[str, Any]) -> str:

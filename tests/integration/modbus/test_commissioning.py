@@ -20,6 +20,8 @@ import yaml
 
 from gateway_sim.devices.dumped import Dumped, serving
 from gateway_sim.devices.fixture import read
+from gateway_sim.devices.sunspec import plant
+from gateway_sim.devices.sunspec import serving as sunspec_devices
 from headgate.clock import SystemClock
 from headgate.errors import Fatal
 from headgate.modbus.client import ExceptionReply
@@ -29,6 +31,7 @@ from headgate.modbus.commissioning.settings import settings
 from headgate.modbus.config import parse_mapping
 from headgate.modbus.link import PymodbusClient
 from headgate.modbus.puts import Put
+from headgate.modbus.sunspec.walk import Map
 from headgate.modbus.transports import Rtu, Tcp, Transport
 from tests.support.dumped_devices import IDENTITY, METER_VALUES, meter, saved, talkative
 from tests.support.modbus_driven import driven
@@ -110,7 +113,7 @@ async def test_a_scan_finds_identifies_and_suggests(line: Line, tmp_path: Path) 
         assert [each["unit"] for each in said["found"]] == [2, 4]
         assert said["found"][0]["plausible_profiles"][0]["profile"] == "eastron-sdm120"
         assert said["found"][1]["identity"]["vendor_name"] == "Example Instruments"
-        assert said["found"][1]["sunspec"] == 40000
+        assert (said["found"][1]["sunspec"]["base"], said["found"][1]["sunspec"]["models"]) == (40000, [])
         assert said["found"][1]["plausible_profiles"] == []
         (device,) = parse_mapping(yaml.safe_load(said["site"])["modbus"]).devices
         assert (device.unit, device.transport) == (2, devices.transport)
@@ -172,12 +175,12 @@ async def test_a_unit_is_identified_over_several_replies(line: Line, tmp_path: P
         async with Asker(devices.transport, Timing(), SystemClock()) as asker:
             said = await identify(asker, 4)
         assert dict(said.objects) == IDENTITY
-        assert (said.conformity, said.server_id, said.sunspec) == (0x83, b"\x07\xffSN 4711", 40000)
+        assert (said.conformity, said.server_id, said.sunspec) == (0x83, b"\x07\xffSN 4711", Map(40000, ()))
         streams = [asked.data for asked in devices.dumped.asked if asked.function == 43]
         assert sum(data[1] == 3 for data in streams) > 1, "more follows"
         shown = await devices.run("identify", "--unit", "4")
         assert "user application name   cabinet of Hall 7" in shown.out
-        assert "marker at holding:40000" in shown.out
+        assert "marker at holding:40000, and no models behind it" in shown.out
         silent = await devices.run("identify", "--unit", "2")
         assert "not answered: device identification (43/14, code 1): exception 1" in silent.out
         assert "no marker" in silent.out
@@ -426,3 +429,16 @@ async def test_it_works_as_it_is_installed_on_a_gateway(tmp_path: Path) -> None:
         done = await run(*words, env=env)
         assert done.code == 0, done.err
         assert len(done.out.splitlines()) == len(METER_VALUES)
+
+
+async def test_a_sunspec_device_is_walked_and_suggested_as_one(tmp_path: Path) -> None:
+    with plant(tmp_path, lambda: 1.0) as devices:
+        async with sunspec_devices(devices) as port:
+            where = ("--tcp", f"127.0.0.1:{port}")
+            said = (await run("identify", *where, "--unit", "1", "--json")).json()
+            shown = await run("scan", *where, "--units", "1-2", "--json")
+    assert said["sunspec"]["models"] == [model.id for model in devices[0].models]
+    found = shown.json()
+    assert [each["sunspec"]["base"] for each in found["found"]] == [40000, 50000]
+    made = parse_mapping(yaml.safe_load(found["site"])["modbus"]).devices
+    assert [(device.unit, device.sunspec is not None) for device in made] == [(1, True), (2, True)]

@@ -29,6 +29,7 @@ from headgate.modbus.commissioning.suggest import suggested_site
 from headgate.modbus.commissioning.trial import Trial, device_of
 from headgate.modbus.config import parse_mapping
 from headgate.modbus.planner import Span
+from headgate.modbus.sunspec.walk import Map
 from headgate.modbus.tags import Tag
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Tcp, Tls, Transport, Udp
 from headgate.modbus.types import Form
@@ -172,7 +173,7 @@ def test_a_line_has_one_set_of_parameters_in_the_suggested_site() -> None:
 
 def test_less_likely_profiles_are_only_counted() -> None:
     trials = tuple(Trial(name, Verdict(4, 2), refused) for name, refused in (("a", 0), ("b", 0), ("c", 9)))
-    found = FoundUnit(LINE, 3, "answers", Identity({0: b"M"}), 40000, trials)
+    found = FoundUnit(LINE, 3, "answers", Identity({0: b"M"}), Map(40000, ()), trials)
     assert found_rows([found]) == [
         ("9600 8N1", "3", "answers", "M, SunSpec at 40000", "a, b (1 less likely)")
     ]
