@@ -13,7 +13,6 @@ from headgate.modbus.sunspec.definitions import index
 from headgate.modbus.sunspec.options import SunSpec, read_sunspec
 from headgate.modbus.tags import BIT_TABLES, KnownTags, Tag, read_name, read_tag
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport, read_transport, refuse_torn_lines
-from headgate.model import Series
 
 MAX_REGISTERS = 125
 MAX_BITS = 2000
@@ -57,10 +56,6 @@ class Device:
     max_gap: int
     groups: tuple[Group, ...]
     sunspec: SunSpec | None = None
-
-    def series(self, tag: Tag) -> Series:
-        """The series that a tag of this device feeds."""
-        return Series(f"{self.name}/{tag.name}", tag.unit, tag.form.kind, tag.form.decimals)
 
 
 @dataclass(frozen=True, slots=True)

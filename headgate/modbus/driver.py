@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,6 +17,7 @@ from headgate.modbus.line import Line, Notice
 from headgate.modbus.link import PymodbusClient
 from headgate.modbus.on_demand import OnDemand
 from headgate.modbus.schedule import spread_phase_ms
+from headgate.modbus.series_table import SeriesTable
 from headgate.modbus.staleness import Staleness
 from headgate.modbus.sunspec.mapper import Mapper
 from headgate.modbus.sunspec.plan import ModelPlan
@@ -47,8 +47,7 @@ class ModbusDriver:
         self._clock = clock
         self._notice = notice
         self._open_client = open_client
-        self._table: list[Series] = []
-        self._index: dict[Series, int] = {}
+        self._table = SeriesTable()
         self._config = ModbusConfig()
         self._units: dict[str, Unit] = {}
         self._polls: dict[str, list[Poll]] = {}
@@ -96,8 +95,7 @@ class ModbusDriver:
             if (task := self._mapping.pop(name, None)) is not None:
                 task.cancel()
         fresh = {*change.added, *change.changed}
-        with self._indexed():
-            added = [self._add(device) for device in change.config.devices if device.name in fresh]
+        added = [self._add(device) for device in change.config.devices if device.name in fresh]
         self._settle_lines(added)
         for unit in added:
             self._start_mapper(unit.device.name)
@@ -177,11 +175,7 @@ class ModbusDriver:
         return unit
 
     def _poll(self, unit: Unit, group: Group) -> Poll:
-        device, tally = unit.device, self._tally
-
-        def index_of(tag: Tag) -> int:
-            return self._series_index(device.series(tag))
-
+        device, tally, index_of = unit.device, self._tally, self._table.of(unit.device.name)
         plan: Plan
         if group.tags[0].head is None:
             plan = GroupPlan(device, group, unit.learned, index_of, tally)
@@ -195,8 +189,7 @@ class ModbusDriver:
         name = device.name
         own = [poll for poll in self._polls[name] if not isinstance(poll.plan, ModelPlan)]
         unit.device = device
-        with self._indexed():
-            fresh = [self._poll(unit, group) for group in device.groups if group.tags[0].head is not None]
+        fresh = [self._poll(unit, group) for group in device.groups if group.tags[0].head is not None]
         self._polls[name] = [*own, *fresh]
         line = self._lines[device.transport]
         line.schedule.keep(
@@ -214,8 +207,7 @@ class ModbusDriver:
         """Say of a device's series that they have no values."""
         if self._emit is None or self._stop.is_set() or not tags:
             return
-        with self._indexed():
-            series = tuple(self._series_index(unit.device.series(tag)) for tag in tags)
+        series = tuple(map(self._table.of(unit.device.name), tags))
         self._emit(Frame(self._clock.boot_ms(), series, (None,) * len(series), (int(quality),) * len(series)))
 
     def _settle_lines(self, added: Sequence[Unit]) -> None:
@@ -257,23 +249,7 @@ class ModbusDriver:
         task = self._group.create_task(self._mappers[name].run(), name=f"modbus map of {name}")
         self._mapping[name] = task
 
-    @contextmanager
-    def _indexed(self) -> Iterator[None]:
-        """Has the table's series by name. Of use only for a moment: it takes as much as the table itself."""
-        self._index = {series: index for index, series in enumerate(self._table)}
-        try:
-            yield
-        finally:
-            self._index = {}
-
     def _phase_ms(self, interval_ms: int) -> int:
         index = self._phases.get(interval_ms, 0)
         self._phases[interval_ms] = index + 1
         return spread_phase_ms(index, interval_ms)
-
-    def _series_index(self, series: Series) -> int:
-        index = self._index.get(series)
-        if index is None:
-            index = self._index[series] = len(self._table)
-            self._table.append(series)
-        return index
