@@ -42,8 +42,7 @@ class Device:
     def series(self, tag: str) -> Series:
         """The series that one of its quantities feeds."""
         quantity = self.quantity(tag)
-        decimals = quantity.decimals if quantity.kind == "f64" else None
-        return Series(f"{self.name}/{tag}", quantity.unit, quantity.kind, decimals)
+        return Series(f"{self.name}/{tag}", quantity.unit, quantity.kind, quantity.series_decimals)
 
     def quantity(self, tag: str) -> Quantity:
         """What one of its tags means."""
