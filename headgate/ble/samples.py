@@ -22,11 +22,12 @@ class Sample(NamedTuple):
 
 
 class Column(NamedTuple):
-    """One tag's `place` in the driver's series table, and its quantity in the form that is quickest to use."""
+    """One tag's `place` in the driver's series table, and its quantity as it is quickest to use."""
 
     tag: str
     place: int
     divisor: int
+    boolean: bool
     bounded: bool
     low: float
     high: float
@@ -51,7 +52,7 @@ class Framer:
         series: list[int] = []
         values: list[Value] = []
         quality: list[int] = []
-        for tag, place, divisor, bounded, low, high in self._columns:
+        for tag, place, divisor, boolean, bounded, low, high in self._columns:
             if tag not in raws:
                 continue
             raw = raws[tag]
@@ -64,8 +65,10 @@ class Framer:
             elif not isinstance(raw, str):
                 if bounded and not low <= raw <= high:
                     code = _UNCERTAIN
-                if divisor != 1:
-                    value = raw / divisor if divisor else bool(raw)
+                if divisor:
+                    value = raw / divisor
+                elif boolean:
+                    value = bool(raw)
             last[tag] = Sample(value, code, boot_ms)
             series.append(place)
             values.append(value)
@@ -103,4 +106,4 @@ def _column(device: Device, tag: str, index: int) -> Column:
     low = float("-inf") if quantity.low is None else quantity.low
     high = float("inf") if quantity.high is None else quantity.high
     bounded = quantity.low is not None or quantity.high is not None
-    return Column(tag, index, quantity.divisor, bounded, low, high)
+    return Column(tag, index, quantity.divisor, quantity.form == "bool", bounded, low, high)

@@ -1,7 +1,8 @@
 """Thermometers with the firmware of atc1441 or pvvx: service data 0x181A, plain and sealed.
 
-Sources: github.com/atc1441/ATC_MiThermometer (README, "Advertising format"), github.com/pvvx/ATC_MiThermometer
-(README, "Bluetooth Advertising Formats", and for the sealed forms issue 94). The length tells the form.
+Sources: github.com/atc1441/ATC_MiThermometer (README, "Advertising format") and, for all else,
+github.com/pvvx/ATC_MiThermometer (README, "Bluetooth Advertising Formats"; of sealed packets issue 94). The
+length tells the form.
 """
 
 from __future__ import annotations

@@ -13,12 +13,13 @@ BASE_UUID = "0000{:04x}-0000-1000-8000-00805f9b34fb"
 
 Raw = int | float | str | None
 """What a decoder reads: an integer to be scaled, a double or a text as it is, or None: there is no value."""
-Form = Literal["integer", "unsigned", "bool", "real", "text"]
+Form = Literal["integer", "unsigned", "scaled", "bool", "real", "text"]
 MAX_DECIMALS = 15
 """Most decimals of a series: so many digits a double keeps."""
 _KINDS: Mapping[Form, Kind] = {
     "integer": "i64",
     "unsigned": "u64",
+    "scaled": "f64",
     "bool": "bool",
     "real": "f64",
     "text": "text",
@@ -29,6 +30,7 @@ _KINDS: Mapping[Form, Kind] = {
 class Quantity:
     """What a raw value means: of an integer, value = raw / 10^decimals in `unit`; as bool, 0 is false.
 
+    A "scaled" integer is a double even without decimals: the kind does not depend on the scale.
     `low` and `high` bound the raws that can be true, such as those of 0 to 100 %: others are doubtful.
     """
 
@@ -52,8 +54,8 @@ class Quantity:
 
     @property
     def divisor(self) -> int:
-        """By what a raw integer is divided; 0 for a boolean."""
-        return 0 if self.form == "bool" else 10**self.decimals
+        """By what a raw integer is divided; 0 where it is not."""
+        return 10**self.decimals if self.decimals or self.form == "scaled" else 0
 
     def value(self, raw: Raw) -> Value:
         """The value that a raw stands for."""
@@ -61,7 +63,7 @@ class Quantity:
             return raw
         if self.form == "bool":
             return bool(raw)
-        return raw / 10**self.decimals if self.decimals else raw
+        return raw / self.divisor if self.divisor else raw
 
     def doubts(self, raw: Raw) -> bool:
         """Whether a raw is outside of what can be true."""
@@ -86,13 +88,17 @@ def percent(tag: str, decimals: int = 0) -> Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Advert:
-    """One advertisement as it arrived: `boot_ms` is boottime, keys are 128-bit UUIDs and company ids."""
+    """One advertisement as it arrived: `boot_ms` is boottime, keys are 128-bit UUIDs and company ids.
+
+    `name` is what the device calls itself, where it does.
+    """
 
     address: str
     boot_ms: int
     rssi_dbm: int = 0
     service_data: Mapping[str, bytes] = field(default_factory=dict)
     manufacturer_data: Mapping[int, bytes] = field(default_factory=dict)
+    name: str = ""
 
 
 class Packet(NamedTuple):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from headgate.ble.decoders import atc, bthome, bthome1, eddystone, ess, ibeacon, ruuvi3, ruuvi5
+from headgate.ble.decoders import atc, brands, bthome, bthome1, eddystone, ess, ibeacon, ruuvi3, ruuvi5
 
 PROFILES = {
-    profile.name: profile
-    for profile in (
-        bthome.PROFILE,
-        bthome1.PROFILE,
-        ruuvi5.PROFILE,
-        ruuvi3.PROFILE,
-        eddystone.PROFILE,
-        ibeacon.PROFILE,
-        atc.PROFILE,
-        ess.PROFILE,
-    )
+    **{
+        profile.name: profile
+        for profile in (
+            bthome.PROFILE,
+            bthome1.PROFILE,
+            ruuvi5.PROFILE,
+            ruuvi3.PROFILE,
+            eddystone.PROFILE,
+            ibeacon.PROFILE,
+            atc.PROFILE,
+            ess.PROFILE,
+        )
+    },
+    **brands.PROFILES,
 }

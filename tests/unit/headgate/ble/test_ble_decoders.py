@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.ble.decoders import bthome, ess, ruuvi5
-from headgate.ble.decoders.bthome_objects import BASE, NUMBERS
+from headgate.ble.decoders.bthome_objects import BASE, NUMBERS, QUANTITIES
 from headgate.ble.decoders.bthome_special import SPECIAL
 from headgate.ble.decoders.quantity import Advert, Packet, Quantity
 from headgate.ble.decoders.registry import PROFILES
@@ -119,7 +119,7 @@ def sealed(data: bytes) -> Advert:
 @pytest.mark.parametrize(("example", "tag", "expected"), BTHOME)
 def test_each_bthome_example_gives_its_published_result(example: str, tag: str, expected: object) -> None:
     packet = bthome.decode(bytes.fromhex("40" + example))
-    assert values(packet, bthome.QUANTITIES) == {tag: expected}
+    assert values(packet, QUANTITIES) == {tag: expected}
     with pytest.raises(Reject, match="cut"):
         bthome.decode(bytes.fromhex("40" + example)[:-1])
 
