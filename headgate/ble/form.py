@@ -1,4 +1,4 @@
-"""Reads the keys that say how one value of an own format lies in bytes and what it means; faults with paths."""
+"""Reads the keys of one value of an own format: how it lies in bytes, what it means; faults with paths."""
 
 from __future__ import annotations
 

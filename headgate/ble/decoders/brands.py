@@ -125,7 +125,7 @@ def make_maker(brand: Brand) -> MakeDecode:
 
 
 def _taken(brand: Brand, update: Any) -> dict[str, Raw]:
-    """What is new in an update. The packages keep what they told in it: emptied, the next has the new alone."""
+    """What is new in an update: the packages tell all they know again, unless it is emptied in between."""
     raws: dict[str, Raw] = {}
     for key, value in update.entity_values.items():
         tag = key.key
