@@ -44,18 +44,16 @@ def _read_format(section: Section) -> OwnFormat:
     for key in sorted(section.present(_ADVERT_KEYS)) if not advertised else ():
         section.fault(key, "is of an advertisement only", "give its company or its service")
     fields = _fields(section, advertised)
+    least = max((1, *(each.field.end for each in fields)))
     own = OwnFormat(
         name,
         fields,
         company,
         service,
         _prefix(section),
-        section.integer("length", low=1, high=MAX_LENGTH) if section.has("length") else None,
+        section.integer("length", low=least, high=MAX_LENGTH) if section.has("length") else None,
         _packet_id(section, fields) if section.has("packet_id") else "",
     )
-    least = max((each.field.end for each in fields), default=0)
-    if own.length is not None and own.length < least:
-        section.fault("length", f"{own.length} is too short for its values", f"they need {least} bytes")
     section.close()
     return own
 

@@ -162,7 +162,7 @@ def _float(field: Field, kind: FieldType) -> Read:
         number: float | None = layout.unpack(content)[0] if layout else medfloat16(pattern)
         if number is None or not math.isfinite(number):
             return None
-        value: float = (number * factor + offset) / divisor
-        return value
+        value = (number * factor + offset) / divisor
+        return value if math.isfinite(value) else None
 
     return read
