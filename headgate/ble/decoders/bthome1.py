@@ -19,6 +19,8 @@ HEADER = b"\x11"
 LENGTH_MASK, FORM_SHIFT = 0x1F, 5
 """An object's first byte: bits 0 to 4 how many bytes follow, bits 5 to 7 their form."""
 UNSIGNED, SIGNED, FLOAT = range(3)
+RAW_LIMIT = 1 << 63
+"""An object may have 30 bytes; a series holds integers of 64 bits."""
 _FLOATS = {2: struct.Struct("<e"), 4: struct.Struct("<f"), 8: struct.Struct("<d")}
 
 
@@ -76,10 +78,11 @@ def _plain(advert: Advert) -> Packet | None:
 
 
 def _number(number: int, form: int, content: bytes) -> Raw:
-    """The tag's raw integer; None where the form is none that a number has."""
+    """The tag's raw integer; None where the form is none of a number, or it is too large."""
     factor, decimals = NUMBERS[number].factor, BASE[NUMBERS[number].tag].decimals
     if form in (UNSIGNED, SIGNED) and content:
-        return int.from_bytes(content, "little", signed=form == SIGNED) * factor
+        raw = int.from_bytes(content, "little", signed=form == SIGNED) * factor
+        return raw if -RAW_LIMIT <= raw < RAW_LIMIT else None
     if form == FLOAT and len(content) in _FLOATS:
         value: float = _FLOATS[len(content)].unpack(content)[0] * factor
         # Of a double a whole number is left, as of an integer: all samples of a series have its decimals.
