@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from headgate.ble.config import Device
 from headgate.ble.decoders.quantity import Advert, Decode
@@ -28,10 +28,9 @@ class Listener:
         self._notice = notice
         self._fault = ""
 
-    @property
-    def last(self) -> Mapping[str, Sample]:
-        """The last sample by tag."""
-        return self._framer.last
+    def last(self, tag: str) -> Sample | None:
+        """The last sample of a tag; None before the first."""
+        return self._framer.last(tag)
 
     def hear(self, advert: Advert) -> Frame | None:
         """The frame of a new packet; None for a repetition, another format, or a packet that is refused."""

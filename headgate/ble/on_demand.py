@@ -159,7 +159,7 @@ class OnDemand:
 
     def _last(self, name: str, tag: str) -> Sample | None:
         listener = self._listeners.get(name)
-        return None if listener is None else listener.last.get(tag)
+        return None if listener is None else listener.last(tag)
 
     def _device(self, name: str) -> Device | None:
         held = self._listeners.get(name) or self._pollers.get(name)

@@ -37,7 +37,7 @@ class Framer:
     """Turns one device's packets into frames. `indexes` are its tags' places in the driver's series table."""
 
     def __init__(self, device: Device, indexes: Sequence[int]) -> None:
-        self.last: dict[str, Sample] = {}
+        self._last: dict[str, tuple[Value, int, int]] = {}
         self._columns = [
             _column(device, tag, index)
             for tag, index in zip(device.tags, indexes, strict=True)
@@ -45,9 +45,14 @@ class Framer:
         ]
         self._rssi = dict(zip(device.tags, indexes, strict=True)).get(RSSI.tag)
 
+    def last(self, tag: str) -> Sample | None:
+        """The last sample of a tag; None before the first."""
+        found = self._last.get(tag)
+        return None if found is None else Sample(*found)
+
     def frame(self, packet: Packet, advert: Advert) -> Frame | None:
         """The frame of a new packet; None when it has none of the device's tags."""
-        raws, doubtful, boot_ms, last = packet.raw, packet.doubtful, advert.boot_ms, self.last
+        raws, doubtful, boot_ms, last = packet.raw, packet.doubtful, advert.boot_ms, self._last
         fine = _UNCERTAIN if packet.doubt else _GOOD
         series: list[int] = []
         values: list[Value] = []
@@ -69,14 +74,14 @@ class Framer:
                     value = raw / divisor
                 elif boolean:
                     value = bool(raw)
-            last[tag] = Sample(value, code, boot_ms)
+            last[tag] = (value, code, boot_ms)
             series.append(place)
             values.append(value)
             quality.append(code)
         if not series:
             return None
         if self._rssi is not None:
-            last[RSSI.tag] = Sample(advert.rssi_dbm, _GOOD, boot_ms)
+            last[RSSI.tag] = (advert.rssi_dbm, _GOOD, boot_ms)
             series.append(self._rssi)
             values.append(advert.rssi_dbm)
             quality.append(_GOOD)

@@ -65,7 +65,8 @@ def samples(case: Case, data: bytes | None = None) -> dict[str, Sample] | None:
         return None
     framer = Framer(device, range(len(device.tags)))
     framer.frame(packet, case.advert(data))
-    return {tag: sample for tag, sample in framer.last.items() if tag != "rssi"}
+    told = {tag: framer.last(tag) for tag in device.tags if tag != "rssi"}
+    return {tag: sample for tag, sample in told.items() if sample is not None}
 
 
 def samples_or_none(case: Case, data: bytes) -> dict[str, Sample]:

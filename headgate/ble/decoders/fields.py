@@ -72,9 +72,12 @@ Read = Callable[[bytes], Raw]
 
 
 def compile_fields(
-    name: str, fields: Sequence[Field], length: int | None = None
+    name: str, fields: Sequence[Field], length: int | None = None, packet_id: str = ""
 ) -> Callable[[bytes], Packet]:
-    """A decoder of bytes of `length` (None: of enough), which are called `name` where it raises Reject."""
+    """A decoder of bytes of `length` (None: of enough), which are called `name` where it raises Reject.
+
+    `packet_id`: the tag of the field that counts packets.
+    """
     plain = [(field.quantity.tag, _reader(field)) for field in fields if not field.texts]
     named = [(field.quantity.tag, _reader(field), dict(field.texts)) for field in fields if field.texts]
     least = max((field.end for field in fields), default=0)
@@ -84,9 +87,7 @@ def compile_fields(
         if len(data) < least or (length is not None and len(data) != length):
             raise Reject(f"{name}: {len(data)} B {data[:8].hex()}, expected {wanted}")
         raws = {tag: read(data) for tag, read in plain}
-        if not named:
-            return Packet(raws)
-        doubtful = []
+        doubtful: list[str] = []
         for tag, read, texts in named:
             number = read(data)
             if isinstance(number, int):
@@ -95,7 +96,8 @@ def compile_fields(
                     doubtful.append(tag)
             else:
                 raws[tag] = number
-        return Packet(raws, doubtful=doubtful)
+        count = raws.get(packet_id)
+        return Packet(raws, count if isinstance(count, int) else None, None, None, "", doubtful)
 
     return decode
 

@@ -47,19 +47,13 @@ def own_profile(own: OwnFormat) -> Profile:
 
 
 def _make_decode(own: OwnFormat) -> MakeDecode:
-    read = compile_fields(own.name, [each.field for each in own.fields], own.length)
+    read = compile_fields(own.name, [each.field for each in own.fields], own.length, own.packet_id)
     take = _take(own)
-    start, counter = own.starts_with, own.packet_id
+    start = own.starts_with
 
     def decode(advert: Advert) -> Packet | None:
         data = take(advert)
-        if data is None or not data.startswith(start):
-            return None
-        packet = read(data)
-        if not counter:
-            return packet
-        number = packet.raw[counter]
-        return packet._replace(id=number) if isinstance(number, int) else packet
+        return None if data is None or not data.startswith(start) else read(data)
 
     def make_decode(address: str, key: bytes | None) -> Decode:
         return decode

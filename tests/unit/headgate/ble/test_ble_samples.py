@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headgate.ble.config import parse_mapping
 from headgate.ble.decoders.quantity import Advert, Packet
-from headgate.ble.samples import Framer
+from headgate.ble.samples import Framer, Sample
 from headgate.model import Frame, Quality
 
 ADDRESS = "A4:C1:38:10:00:01"
@@ -56,7 +56,6 @@ def test_the_last_sample_of_each_tag_is_kept() -> None:
     kept = framer("temperature", "humidity")
     kept.frame(Packet({"temperature": 1}), Advert(ADDRESS, 5))
     kept.frame(Packet({"humidity": 1}), Advert(ADDRESS, 9))
-    assert {tag: tuple(sample) for tag, sample in kept.last.items()} == {
-        "temperature": (0.01, GOOD, 5),
-        "humidity": (0.01, GOOD, 9),
-    }
+    assert kept.last("temperature") == Sample(0.01, GOOD, 5)
+    assert kept.last("humidity") == Sample(0.01, GOOD, 9)
+    assert kept.last("packet_id") is None

@@ -42,7 +42,8 @@ def heard(device: Device, data: bytes) -> dict[str, tuple[object, int]] | None:
         return None
     framer = Framer(device, range(len(device.tags)))
     framer.frame(packet, advert)
-    return {tag: (sample.value, sample.quality) for tag, sample in framer.last.items()}
+    samples = {tag: framer.last(tag) for tag in device.tags}
+    return {tag: (sample.value, sample.quality) for tag, sample in samples.items() if sample}
 
 
 def one(data: str, **value: Any) -> tuple[object, int]:
