@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Profile = Literal["bthome", "ruuvi5", "ess"]
+Profile = Literal["bthome", "ruuvi5", "ess", "own"]
 FILE_NAME = "ble.json"
 RADIO_RECORD = "radio.jsonl"
 
