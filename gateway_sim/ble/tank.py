@@ -8,18 +8,39 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-
-from gateway_sim.ble.blefile import BleDevice, BleTag
-from gateway_sim.ble.sensors import Advertisement, Raws, Sensor
-from gateway_sim.ble.story import Place, room, room_story
+from typing import Any
 
 COMPANY = 0x0BCD
+FORMAT_NAME = "tank-level"
 KIND = 0x01
 NO_LEVEL = 0xFFFF
 COUNTS = 256
 ZERO_CENTI = 40_00
 STATES = ("idle", "filling", "draining")
-TAGS = (BleTag("count", "", 0), BleTag("level", "mm", 1), BleTag("temperature", "°C", 2))
+_STATES_BY_NUMBER = {str(number): state for number, state in enumerate(STATES)}
+DESCRIPTION: Mapping[str, Any] = {
+    "name": FORMAT_NAME,
+    "company": COMPANY,
+    "starts_with": "01",
+    "length": 8,
+    "packet_id": "count",
+    "values": [
+        {"name": "count", "at": 1, "type": "uint8"},
+        {"name": "level", "at": 2, "type": "uint16", "scale": 0.1, "unit": "mm", "not_available": NO_LEVEL},
+        {
+            "name": "temperature",
+            "at": 4,
+            "type": "int16",
+            "order": "big",
+            "scale": 0.01,
+            "offset": -40,
+            "unit": "°C",
+        },
+        {"name": "state", "at": 6, "type": "uint8", "mask": 0x0F, "values": _STATES_BY_NUMBER},
+        {"name": "alarm", "at": 7, "type": "bit", "bit": 3},
+    ],
+}
+"""The format in the words of a site document."""
 
 
 def manufacturer_data(raws: Mapping[str, int]) -> bytes:
@@ -28,24 +49,3 @@ def manufacturer_data(raws: Mapping[str, int]) -> bytes:
     head = struct.pack("<BBH", KIND, raws["count"], level)
     temperature = struct.pack(">h", raws["temperature"] + ZERO_CENTI)
     return head + temperature + bytes([0xA0 | raws["state"], raws["alarm"] << 3])
-
-
-def tank(seed: int, name: str, address: str, interval_s: float = 1.0) -> Sensor:
-    """A tank outdoors: its level goes up and down by a millimetre a packet."""
-    story = room_story(seed, Place(name, 0.0, 105.0))
-
-    def measure(count: int, t_s: float) -> Raws:
-        return {
-            "count": count % COUNTS,
-            "level": 12_000 + 10 * abs(count % 400 - 200),
-            "temperature": round(room(story, t_s).air_c * 100),
-            "state": count % len(STATES),
-            "alarm": int(count % 50 == 0),
-        }
-
-    def advertise(_: int, raws: Raws) -> Advertisement:
-        return Advertisement(manufacturer_data={COMPANY: manufacturer_data(raws)})
-
-    # Its profile is named by whoever describes the format; the records do not depend on it.
-    device = BleDevice(name, address, "own", None, interval_s, TAGS)
-    return Sensor(device, measure, advertise)

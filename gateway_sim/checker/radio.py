@@ -10,7 +10,7 @@ from gateway_sim.checker.heard import ADVERTS
 from gateway_sim.checker.telemetry import EARLY_MS, LATE_MS, GroupCheck, Row
 from gateway_sim.devices.plantfile import Group, Tag
 
-MODULO = {"packet_id": 256, "measurement_sequence": 65_535}
+MODULO = {"packet_id": 256, "measurement_sequence": 65_535, "count": 256}
 """How far a packet's first tag counts before it starts again (docs/wire.md)."""
 CLOSE_MS = 50
 """Reads of one characteristic that lie closer than this are told apart by their values."""
@@ -21,7 +21,7 @@ UNCHECKED = ("rssi",)
 def checks_of(radio: Radio) -> Iterator[GroupCheck]:
     """What there is to check of each sensor."""
     for device in radio.devices:
-        if device.profile == "ess":
+        if device.is_read:
             yield from (ReadCheck(device.name, _group(device, tag.name, [tag.name])) for tag in device.tags)
         else:
             yield PacketCheck(device.name, _group(device, ADVERTS, [tag.name for tag in device.tags]))

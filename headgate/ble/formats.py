@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from headgate.ble.decoders.own import OwnField, OwnFormat
 from headgate.ble.decoders.quantity import RSSI
-from headgate.ble.form import read_field
+from headgate.ble.format_values import read_field
 from headgate.ble.uuids import UUID_HINT, full_uuid
 from headgate.config.reader import Section
 from headgate.model import NAME_PART

@@ -12,6 +12,10 @@ from headgate.errors import Reject
 from headgate.model import Frame
 
 Notice = Callable[[str], None]
+_REPLAYED = (
+    "its counter went down: somebody sends a packet again, or the sensor counts anew, as some do after a "
+    "change of battery; then its packets are taken again once the bridge was restarted"
+)
 
 
 class Listener:
@@ -47,7 +51,10 @@ class Listener:
             fault = f"object 0x{packet.unknown:02x} and what follows is unknown"
         if fault != self._fault:
             self._say(fault)
+        replays = self.freshness.replays
         if not self.freshness.is_new(packet, advert.boot_ms):
+            if replays == 0 < self.freshness.replays:
+                self._notice(f"{self.device.name}: {_REPLAYED}")
             return None
         self.packets += 1
         self.heard_ms = advert.boot_ms

@@ -12,7 +12,6 @@ import yaml
 from gateway_sim.ble.blefile import sent_path
 from gateway_sim.ble.radio import running
 from gateway_sim.ble.sensors import building
-from gateway_sim.ble.tank import tank
 from headgate.ble.driver import BleDriver
 from headgate.clock import SystemClock
 from headgate.model import Frame
@@ -38,7 +37,7 @@ formats:
       - {name: pressure-high-word, characteristic: "2A6D", at: 2, type: uint16}
       - {name: pressure, characteristic: "2A6D", type: uint32, scale: 0.001, unit: hPa}
 devices:
-  - {name: tank, address: "C8:00:00:00:00:09", profile: tank-level, tags: [level, temperature, state, rssi]}
+  - {name: tank, address: "C8:2A:10:00:00:09", profile: tank-level, tags: [level, temperature, state, rssi]}
   - {name: workshop, address: "E0:5A:1B:77:00:0C", profile: air, interval_s: 0.5, timeout_s: 5}
 """
 
@@ -46,7 +45,6 @@ devices:
 async def test_values_of_described_sensors_are_those_that_were_sent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sensors = [*building(1), tank(1, "tank", "C8:00:00:00:00:09", 0.3)]
     frames: list[Frame] = []
     more = asyncio.Event()
 
@@ -54,7 +52,7 @@ async def test_values_of_described_sensors_are_those_that_were_sent(
         frames.append(frame)
         more.set()
 
-    async with running(sensors, tmp_path, seed=1) as (radio, _):
+    async with running(building(1), tmp_path, seed=1) as (radio, _):
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", radio.bus_address)
         driver = BleDriver(SystemClock())
         driver.apply(driver.plan(yaml.safe_load(SECTION)))

@@ -97,26 +97,10 @@ def test_bthome_1_in_any_width(centi_c: int, centi_pct: int, count: int) -> None
     assert packet.raw == {"temperature": centi_c, "humidity": centi_pct, "count": count}
 
 
-TANK = {
-    "name": "tank-level",
-    "company": 0x0BCD,
-    "starts_with": "01",
-    "length": 8,
-    "packet_id": "count",
-    "values": [
-        {"name": "count", "at": 1, "type": "uint8"},
-        {"name": "level", "at": 2, "type": "uint16", "scale": 0.1, "unit": "mm", "not_available": 0xFFFF},
-        {"name": "temperature", "at": 4, "type": "int16", "order": "big", "scale": 0.01, "offset": -40},
-        {"name": "state", "at": 6, "type": "uint8", "mask": 0x0F, "values": dict(enumerate(tank.STATES))},
-        {"name": "alarm", "at": 7, "type": "bit", "bit": 3},
-    ],
-}
-
-
 @given(UINT8, st.integers(-1, 0xFFFE), st.integers(-4_000, 8_000), st.integers(0, 2), st.integers(0, 1))
 def test_a_described_format(count: int, level: int, temperature: int, state: int, alarm: int) -> None:
     device = {"name": "d", "address": ADDRESS, "profile": "tank-level"}
-    (parsed,) = parse_mapping({"formats": [TANK], "devices": [device]}).devices
+    (parsed,) = parse_mapping({"formats": [tank.DESCRIPTION], "devices": [device]}).devices
     sent = tank.manufacturer_data(
         {"count": count, "level": level, "temperature": temperature, "state": state, "alarm": alarm}
     )
