@@ -85,7 +85,8 @@ class BleakRadio:
             address = device.address.upper()
             if address in wanted:
                 self._see(address, device, now_ms)
-                heard(Advert(address, now_ms, data.rssi, data.service_data, data.manufacturer_data))
+                name = data.local_name or ""
+                heard(Advert(address, now_ms, data.rssi, data.service_data, data.manufacturer_data, name))
 
         self._adapter = adapter
         # From BlueZ 5.87 on, adverts are signalled by changes of their strength unless this filter is set.
