@@ -68,12 +68,10 @@ class ModbusDriver:
         """See `Driver.table`."""
         return self._table
 
-    def plan(self, config: Mapping[str, Any]) -> Change:
-        """See `Driver.plan`; `config` is the `modbus:` section."""
-        return self.plan_parsed(parse_mapping(config))
-
-    def plan_parsed(self, config: ModbusConfig) -> Change:
-        """`plan` for a section that was read with the rest of its document."""
+    def plan(self, config: Mapping[str, Any] | ModbusConfig) -> Change:
+        """See `Driver.plan`; `config` is the `modbus:` section, or what `parse_mapping` made of it."""
+        if not isinstance(config, ModbusConfig):
+            config = parse_mapping(config)
         before = {device.name: device for device in self._config.devices}
         after = {device.name: device for device in config.devices}
         return Change(
