@@ -38,6 +38,11 @@ def device(name: str, unit: int, line: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "unit": unit, "timeout_s": TIMEOUT_S, "transport": line, "groups": [group]}
 
 
+def devices(line: dict[str, Any]) -> list[dict[str, Any]]:
+    """One that does not do as it should, and one that does, on the same line."""
+    return [device("faulty", 1, line), device("sound", 2, line)]
+
+
 def right(unit: int, address: int) -> tuple[int, int]:
     first = 1000 * unit + address
     return (first << 16) + first + 1, 0
@@ -131,7 +136,7 @@ async def faulty(wire: str, fault: str) -> None:
     peer = Peer(FRAMINGS[wire](), (FAULTS | NUMBERED)[fault])
     async with (
         serving(peer, wire) as line,
-        driven(device("faulty", 1, line), device("sound", 2, line), clock=QuickClock()) as got,
+        driven(*devices(line), clock=QuickClock()) as got,
     ):
         await got.until(lambda: len([v for v in got.values("sound/y") if v[1] == 0]) >= 8)
         await got.until(lambda: len([asked for asked in peer.asked if asked.unit == 1]) >= 3)
@@ -147,10 +152,11 @@ async def test_each_exception_code_is_a_quality(code: int) -> None:
 
 
 async def refusing(wire: str, code: int) -> None:
+    """It answers at once: a time-out of a machine that is busy would be another fault, and told before."""
     peer = Peer(FRAMINGS[wire](), reply(bytes([0x83, code])))
     async with (
         serving(peer, wire) as line,
-        driven(device("faulty", 1, line), device("sound", 2, line), clock=QuickClock()) as got,
+        driven(*(made | {"timeout_s": 1} for made in devices(line)), clock=QuickClock()) as got,
     ):
         await got.until(lambda: len(got.values("faulty/y")) >= 1 and len(got.values("sound/y")) >= 3)
         bad = Quality.BAD_CONFIG if code in (1, 2, 3) else Quality.BAD_COMM
@@ -183,7 +189,7 @@ async def test_a_babbling_bus_yields_no_wrong_value(wire: str) -> None:
     peer.good = babble  # type: ignore[method-assign]
     async with (
         serving(peer, wire) as line,
-        driven(device("faulty", 1, line), device("sound", 2, line), clock=QuickClock()) as got,
+        driven(*devices(line), clock=QuickClock()) as got,
     ):
         await got.until(lambda: len([v for v in got.values("sound/y") if v[1] == 0]) >= 20)
         never_wrong(got)
