@@ -8,6 +8,7 @@ merged by the method of Chan, Golub and LeVeque (1979), so that it survives valu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,6 +25,9 @@ Integers = NDArray[np.int64]
 Exact = NDArray[np.object_]
 """Python integers, which know no overflow."""
 Codes = NDArray[np.uint8]
+
+ABSENT = 255
+"""A quality code for a place where no sample is: it is not even seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ def part_of(block: Block, rule: Rule) -> Part:
     counts = quality <= Quality.UNCERTAIN
     part = _nothing(len(block), block.values.shape[1], block.values.dtype, rule)
     part.good[:] = (quality == Quality.GOOD).sum(0)
+    part.seen[:] = (quality != ABSENT).sum(0)
     patterns: dict[bytes, list[int]] = {}
     for j, column in enumerate(np.ascontiguousarray(counts.T)):
         patterns.setdefault(column.tobytes(), []).append(j)
@@ -124,7 +129,17 @@ def part_of(block: Block, rule: Rule) -> Part:
         if rows.any():
             some = np.array(found)
             inside = _whole(block.times_ms[rows], block.values[np.ix_(rows, some)], rule)
-            _put(part, some, inside)
+            _put(part, some, inside, _STATISTICS)
+    return part
+
+
+def assembled(
+    width: int, dtype: np.dtype[np.generic], rule: Rule, found: Iterable[tuple[Integers, Part]]
+) -> Part:
+    """A part of `width` series out of parts of some of them each; the places come first."""
+    part = _nothing(0, width, dtype, rule)
+    for at, inside in found:
+        _put(part, at, inside, _FIELDS)
     return part
 
 
@@ -284,12 +299,13 @@ def _nothing(rows: int, width: int, dtype: np.dtype[np.generic], rule: Rule) -> 
     )
 
 
-_PUT = tuple(field.name for field in fields(Part) if field.name not in ("seen", "good"))
+_FIELDS = tuple(field.name for field in fields(Part))
+_STATISTICS = tuple(name for name in _FIELDS if name not in ("seen", "good"))
 
 
-def _put(part: Part, at: Integers, inside: Part) -> None:
+def _put(part: Part, at: Integers, inside: Part, names: Iterable[str]) -> None:
     """Set the series `at` of a part to those of another."""
-    for name in _PUT:
+    for name in names:
         target = getattr(part, name)
         if target is not None:
             target[at] = getattr(inside, name)
