@@ -136,6 +136,8 @@ class Line:
                 pane.whole = None
                 pane.raw.append(rows)
                 self.raw_bytes += rows.size_bytes
+            elif fresh and self.definition.carries:
+                self._carry = self._carry.followed_by(part_of(rows.in_order(), self.definition.rule))
         return late
 
     def close(self, old_ms: int | None, until_ms: int, born_ms: int) -> Iterator[Summary]:
@@ -283,9 +285,10 @@ class Line:
         after = self._pane_part(pane_ms)
         if after is None:
             yield from range(pane_ms + step_ms, pane_ms + FOLLOWERS * length_ms + 1, step_ms)
-            return
-        waiting = after.count > 0
-        if before is not None:
+            waiting = self._carry.last_ms // step_ms * step_ms == pane_ms
+        else:
+            waiting = after.count > 0
+        if after is not None and before is not None:
             same = (after.last_ms == before.last_ms) & (after.last == before.last) & (before.count > 0)
             waiting &= ~same
         passed_ms = pane_ms

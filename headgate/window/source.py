@@ -65,7 +65,7 @@ class Source:
     """Give it rows between `began` and `ended`, one batch after the other.
 
     `closed_ms`: until when, by step, windows are closed already: those are corrected, never opened again.
-    Of other steps the first window is the first that starts at `born_ms` or later.
+    Other steps count as closed until `since_ms`. No window starts before `born_ms`.
     """
 
     def __init__(
@@ -74,6 +74,8 @@ class Source:
         tuning: SourceTuning | None = None,
         history: History | None = None,
         closed_ms: Mapping[int, int] | None = None,
+        *,
+        since_ms: int = 0,
         born_ms: int = 0,
     ) -> None:
         self.counters = SourceCounters()
@@ -81,7 +83,7 @@ class Source:
         self._define = define
         self._tuning = tuning or SourceTuning()
         self._history = history
-        self._born_ms = born_ms
+        self._since_ms, self._born_ms = since_ms, born_ms
         self._restarted_ms = dict(closed_ms or {})
         self._lines: list[Line] = []
         self._homes: dict[tuple[Series, Definition], tuple[Line, int]] = {}
@@ -201,8 +203,8 @@ class Source:
         if fresh:
             step_ms = definition.step_ms
             since_ms = self._restarted_ms.get(step_ms)
-            if since_ms is None and self._born_ms:
-                since_ms = -(-self._born_ms // step_ms) * step_ms
+            if since_ms is None and self._since_ms:
+                since_ms = -(-self._since_ms // step_ms) * step_ms
             self.closed_ms.setdefault(step_ms, since_ms)
             known_from_ms = None if since_ms is None else since_ms + step_ms - definition.length_ms
             fresh = list(dict.fromkeys(fresh))
@@ -254,7 +256,7 @@ class Source:
             step_ms = line.definition.step_ms
             end_ms, old_ms = until_ms.get(step_ms), self.closed_ms.get(step_ms)
             if end_ms is not None and (old_ms is None or end_ms > old_ms):
-                self._closed += line.close(old_ms, end_ms, self._born(step_ms))
+                self._closed += line.close(old_ms, end_ms, self._born_ms)
         for step_ms, end_ms in until_ms.items():
             self.closed_ms[step_ms] = max(end_ms, self.closed_ms.get(step_ms) or 0)
         for line in self._lines:
@@ -264,13 +266,10 @@ class Source:
             ((self.closed_ms.get(step_ms) or 0) + step_ms for step_ms in self._steps()), default=-1
         )
 
-    def _born(self, step_ms: int) -> int:
-        return 0 if step_ms in self._restarted_ms else self._born_ms
-
     def _correct(self) -> None:
         for line in self._lines:
             closed_ms = self.closed_ms.get(line.definition.step_ms)
-            for summary in line.corrections(closed_ms, self._born(line.definition.step_ms)):
+            for summary in line.corrections(closed_ms, self._born_ms):
                 self.counters.corrected += 1
                 self._closed.append(summary)
 

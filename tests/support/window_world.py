@@ -168,7 +168,7 @@ class World:
             self.tuning,
             self.history,
             self.closed_ms,
-            max(self.closed_ms.values(), default=0),
+            since_ms=max(self.closed_ms.values(), default=0),
         )
 
     def _feed(self, at: int, fresh: bool) -> None:
