@@ -15,9 +15,9 @@ import numpy as np
 from headgate.model import ClockState, Series
 from headgate.window.definition import Definition
 from headgate.window.history import History, block_of
-from headgate.window.part import Block, Integers, Part, assembled, joined, part_of
+from headgate.window.part import Block, Floats, Integers, Part, assembled, joined, part_of
 from headgate.window.quantiles import Sketch, merged, sketch_of
-from headgate.window.summary import Carry, Summary, no_carry, summary_of
+from headgate.window.summary import Carry, no_carry
 
 FOLLOWERS = 3
 """Windows behind a corrected one that are looked through for the one whose sample before has changed."""
@@ -77,6 +77,19 @@ class _Late:
 
     revision: int
     before: Part | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A window of one line, all of its samples in `part`."""
+
+    line: Line
+    start_ms: int
+    revision: int
+    clock: ClockState
+    part: Part
+    carry: Carry | None
+    percentiles: Floats | None
 
 
 class Line:
@@ -140,7 +153,7 @@ class Line:
                 self._carry = self._carry.followed_by(part_of(rows.in_order(), self.definition.rule))
         return late
 
-    def close(self, old_ms: int | None, until_ms: int, born_ms: int) -> Iterator[Summary]:
+    def close(self, old_ms: int | None, until_ms: int, born_ms: int) -> Iterator[Closed]:
         """The windows that end in (old_ms, until_ms], start at `born_ms` or later, and hold any sample."""
         length_ms, step_ms = self.definition.length_ms, self.definition.step_ms
         starts: set[int] = set()
@@ -150,11 +163,11 @@ class Line:
             starts.update(end_ms - length_ms for end_ms in ends)
         for start_ms in sorted(starts):
             if start_ms >= born_ms:
-                summary = self._summary(start_ms, 0)
-                if summary is not None:
-                    yield summary
+                closed = self._window(start_ms, 0)
+                if closed is not None:
+                    yield closed
 
-    def corrections(self, closed_ms: int | None, born_ms: int) -> Iterator[Summary]:
+    def corrections(self, closed_ms: int | None, born_ms: int) -> Iterator[Closed]:
         """Again the windows that closed before `closed_ms` and have got samples since the last call."""
         if not self._late:
             return
@@ -166,9 +179,9 @@ class Line:
         last_ms = (closed_ms or 0) - self.definition.length_ms
         for start_ms, revision in sorted(again.items()):
             if born_ms <= start_ms <= last_ms:
-                summary = self._summary(start_ms, revision)
-                if summary is not None:
-                    yield summary
+                closed = self._window(start_ms, revision)
+                if closed is not None:
+                    yield closed
 
     def forget_before(self, closed_ms: int) -> None:
         """Drop panes that no open window needs, but for some in which late samples are likely."""
@@ -190,16 +203,17 @@ class Line:
 
     # The parts.
 
-    def _summary(self, start_ms: int, revision: int) -> Summary | None:
+    def _window(self, start_ms: int, revision: int) -> Closed | None:
         definition = self.definition
         end_ms = start_ms + definition.length_ms
         part, sketch, clock = self._range(start_ms, end_ms)
         if part is None or not part.count.any():
             return None
         carry = self._carry_at(start_ms) if definition.carries else None
-        return summary_of(
-            part, sketch, carry, self.series, definition, start_ms=start_ms, revision=revision, clock=clock
-        )
+        percentiles = None
+        if definition.percentiles:
+            percentiles = (sketch or Sketch()).quantiles(definition.percentiles, len(self.series))
+        return Closed(self, start_ms, revision, clock, part, carry, percentiles)
 
     def _range(self, start_ms: int, end_ms: int) -> tuple[Part | None, Sketch | None, ClockState]:
         part: Part | None = None
@@ -259,11 +273,16 @@ class Line:
     def _carry_at(self, start_ms: int) -> Carry:
         if self._known_from_ms is not None and start_ms < self._known_from_ms:
             return self._past_carry(start_ms)
-        carry = self._carry
-        for pane_ms in sorted(pane_ms for pane_ms in self._panes if pane_ms < start_ms):
+        before: list[Part] = []
+        for pane_ms in sorted((pane_ms for pane_ms in self._panes if pane_ms < start_ms), reverse=True):
             part = self._pane_part(pane_ms)
             if part is not None:
-                carry = carry.followed_by(part)
+                before.append(part)
+                if part.count.all():  # nothing older has a say
+                    break
+        carry = self._carry
+        for part in reversed(before):
+            carry = carry.followed_by(part)
         return carry
 
     def _past_carry(self, start_ms: int) -> Carry:

@@ -3,12 +3,13 @@
 A block is a matrix with a row for each time and a column for each series, all of one number type. `part_of`
 sums it up, `joined` puts an earlier and a later part together; so windows of any length, and sliding ones,
 are made of parts. 64-bit integers stay exact but in the spread. Spread: shifted by a value of the block, then
-merged by the method of Chan, Golub and LeVeque (1979), so that it survives values far from zero.
+merged by the method of Chan, Golub and LeVeque (1979), so that it survives values far from zero. Doubles
+beyond 1e150 overflow it: call within `np.errstate(over="ignore", invalid="ignore")`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -110,10 +111,12 @@ class Rule:
 def part_of(block: Block, rule: Rule) -> Part:
     """What a block amounts to. Its times ascend; it has one row at least."""
     if block.quality is None:
-        if block.values.dtype == np.float64 and not _all_finite(block.values):
-            nothing_said = np.zeros(block.values.shape, np.uint8)
-            return part_of(Block(block.times_ms, block.values, nothing_said), rule)
-        return _whole(block.times_ms, block.values, rule)
+        part = _whole(block.times_ms, block.values, rule)
+        # One that is not finite shows in the sums.
+        if np.isfinite(part.offset).all() or np.isfinite(block.values).all():
+            return part
+        nothing_said = np.zeros(block.values.shape, np.uint8)
+        return part_of(Block(block.times_ms, block.values, nothing_said), rule)
     quality = block.quality
     if block.values.dtype == np.float64:
         quality = np.where(np.isfinite(block.values), quality, np.maximum(quality, Quality.BAD_VALUE))
@@ -143,19 +146,29 @@ def assembled(
     return part
 
 
+def beside(parts: Sequence[Part]) -> Part:
+    """Parts of different series as one part of all of them."""
+    if len(parts) == 1:
+        return parts[0]
+    columns: dict[str, Any] = {}
+    for name in _FIELDS:
+        found = [getattr(part, name) for part in parts]
+        columns[name] = None if found[0] is None else np.concatenate(found)
+    return Part(**columns)
+
+
 def joined(earlier: Part, later: Part, rule: Rule) -> Part:
     """Both as one; nothing in `later` is older than anything in `earlier`, series by series."""
     a, b = earlier, later
     count = a.count + b.count
     share = b.count / np.maximum(count, 1)
     none, only = b.count == 0, a.count == 0
-    with np.errstate(over="ignore", invalid="ignore"):
-        apart = difference(b.base, a.base) + (b.offset - a.offset)
-        between = np.minimum(b.first_ms - a.last_ms, rule.hold_ms)
-        area = a.area + b.area + difference(b.base, a.base) * b.weight_ms
-        area += difference(a.last, a.base) * between
-        offset = a.offset + apart * share
-        m2 = a.m2 + b.m2 + apart * apart * (a.count * share)
+    apart = difference(b.base, a.base) + (b.offset - a.offset)
+    between = np.minimum(b.first_ms - a.last_ms, rule.hold_ms)
+    area = a.area + b.area + difference(b.base, a.base) * b.weight_ms
+    area += difference(a.last, a.base) * between
+    offset = a.offset + apart * share
+    m2 = a.m2 + b.m2 + apart * apart * (a.count * share)
 
     def choose(of_both: Numbers, of_a: Numbers, of_b: Numbers) -> Numbers:
         return np.where(none, of_a, np.where(only, of_b, of_both))
@@ -207,13 +220,6 @@ def exact_sums(values: Numbers) -> Exact:
     return np.asarray(high * (1 << 32) + low, np.object_)
 
 
-def _all_finite(values: Floats) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(np.add.reduce(values, None)):  # one that is not finite shows in the sum
-            return True
-    return bool(np.isfinite(values).all())
-
-
 def _whole(times: Integers, values: Numbers, rule: Rule) -> Part:
     """Of a matrix in which every value counts."""
     rows, width = values.shape
@@ -224,22 +230,21 @@ def _whole(times: Integers, values: Numbers, rule: Rule) -> Part:
     weights[0] = 1.0
     weights[1, -1] = 0.0
     np.minimum(times[1:] - times[:-1], rule.hold_ms, out=weights[1, :-1], casting="unsafe")
-    with np.errstate(over="ignore", invalid="ignore"):
-        if whole:  # from the smallest on, every distance fits 64 bits
-            base = low
-            distances = (values.astype(np.uint64) - base.astype(np.uint64)).astype(np.float64)
-        else:
-            base = values[0]
-            distances = values - base
-            if not np.isfinite(distances.sum()):
-                base = np.where(np.isfinite(distances.sum(0)), base, 0.0)
-                distances = values - base
+    if whole:  # from the smallest on, every distance fits 64 bits
+        base = low
+        distances = (values.astype(np.uint64) - base.astype(np.uint64)).astype(np.float64)
+    else:
+        base = values[0]
+        distances = values - base
+    sums, area = weights @ distances
+    if not whole and not np.isfinite(sums).all():  # doubles beyond 1e300: the mean fits, if no more does
+        base = np.where(np.isfinite(sums), base, 0.0)
+        distances = values - base
         sums, area = weights @ distances
+        offset = np.where(np.isfinite(sums), sums / rows, (distances / rows).sum(0))
+    else:
         offset = sums / rows
-        m2 = np.einsum("ij,ij->j", distances, distances) - sums * offset
-        if not whole and not np.isfinite(sums).all():  # doubles beyond 1e300: the mean fits, if no more does
-            offset = (distances / rows).sum(0)
-            m2 = np.where(np.isfinite(m2), m2, np.inf)
+    m2 = np.einsum("ij,ij->j", distances, distances) - sums * offset
     first_ms, last_ms = np.full(width, times[0]), np.full(width, times[-1])
     increase = resets = None
     if rule.wrap is not None:
@@ -252,7 +257,7 @@ def _whole(times: Integers, values: Numbers, rule: Rule) -> Part:
         count=count,
         base=base,
         offset=offset,
-        m2=np.maximum(m2, 0.0),
+        m2=np.fmax(m2, 0.0),
         low=low,
         high=high,
         first=values[0],

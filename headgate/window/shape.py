@@ -7,8 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headgate.model import ClockState, Quality, Series, Value
+from headgate.model import Quality, Series, Value
 from headgate.window.part import Block, Codes
+
+MAX_BYTES = 1 << 20
+"""So much of one shape waits at most."""
+MAX_ROWS = 4_096
 
 _FORMATS = {"f64": "d", "i64": "q", "u64": "Q", "bool": "q"}
 DTYPES = {"d": np.dtype(np.float64), "q": np.dtype(np.int64), "Q": np.dtype(np.uint64)}
@@ -24,12 +28,11 @@ class Shape:
 
     def __init__(self, series: Sequence[Series]) -> None:
         self.formats = [format_of(each) or "" for each in series]
-        self.newest_ms = -1
-        self.clock = ClockState.SYNCED
-        self.fresh = True
         self._keep = [i for i, form in enumerate(self.formats) if form]
         self._all = len(self._keep) == len(self.formats)
         self._pack = struct.Struct("=" + "".join(self.formats)).pack
+        self._most_rows = max(1, min(MAX_ROWS, MAX_BYTES // (8 * max(1, len(self._keep)))))
+        self._looked_at = 0
         self._times: list[int] = []
         self._rows: list[bytes] = []
         self._codes: dict[int, bytes] = {}
@@ -43,25 +46,27 @@ class Shape:
         """Columns of what `take` returns."""
         return len(self._keep)
 
-    @property
-    def size_bytes(self) -> int:
-        """What waits."""
-        return 8 * self.width * len(self._times)
-
     def add(self, t_ms: int, values: Sequence[Value], quality: Sequence[int] = ()) -> None:
         """One value for each series, all of one time. An empty `quality` means all good."""
-        if quality and any(quality):
-            self._add_slowly(values, quality)
-        elif self._all:
-            try:
-                self._rows.append(self._pack(*values))
-            except struct.error:
-                self._add_slowly(values, quality)
-        else:
-            self._add_slowly(values, quality)
         self._times.append(t_ms)
-        if t_ms > self.newest_ms:
-            self.newest_ms = t_ms
+        if quality or not self._all:
+            self._add_slowly(values, quality)
+            return
+        try:
+            self._rows.append(self._pack(*values))
+        except struct.error:
+            self._add_slowly(values, quality)
+
+    def newest_ms(self) -> int:
+        """The newest time that was added since the last call; -1 where none was."""
+        times = self._times[self._looked_at :]
+        self._looked_at = len(self._times)
+        return max(times, default=-1)
+
+    @property
+    def full(self) -> bool:
+        """Whether what waits is worth a look by its mere size."""
+        return len(self._times) >= self._most_rows
 
     def take(self) -> Block:
         """What waits; its values are the 64 bits of each column's own format."""
@@ -73,7 +78,7 @@ class Shape:
             for row, codes in self._codes.items():
                 quality[row] = np.frombuffer(codes, np.uint8)
         block = Block(np.array(self._times, np.int64), bits, quality)
-        self._times, self._rows, self._codes = [], [], {}
+        self._times, self._rows, self._codes, self._looked_at = [], [], {}, 0
         return block
 
     def _add_slowly(self, values: Sequence[Value], quality: Sequence[int]) -> None:

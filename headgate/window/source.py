@@ -11,16 +11,16 @@ import numpy as np
 from headgate.model import ClockState, Series, Value, Window, WindowRow
 from headgate.window.definition import Definition
 from headgate.window.history import History
-from headgate.window.line import Line
-from headgate.window.part import ABSENT, Block, Integers
+from headgate.window.line import Closed, Line
+from headgate.window.part import ABSENT, Block, Integers, beside
 from headgate.window.shape import DTYPES, Shape
-from headgate.window.summary import Summary
+from headgate.window.summary import Summary, carries_beside, summary_of
 
-SHAPE_BYTES = 1 << 20
-"""So much of one shape waits at most."""
-SHAPE_ROWS = 4_096
 IDLE_LINE_MS = 3_600_000
 """A line that has no sample in so long, of the source's time, is forgotten; it comes back when one comes."""
+
+_QUIETLY = np.errstate(over="ignore", invalid="ignore")
+"""Of doubles beyond 1e150 the spread is infinite, and so it is told."""
 
 Define = Callable[[Series], Sequence[Definition]]
 
@@ -88,13 +88,14 @@ class Source:
         self._lines: list[Line] = []
         self._homes: dict[tuple[Series, Definition], tuple[Line, int]] = {}
         self._shapes: dict[Hashable, _Shaped] = {}
-        self._touched: dict[Hashable, _Shaped] = {}
+        self._touched: list[_Shaped] = []
         self._newest_ms = -1
         self._due_ms = -1
-        self._closed: list[Summary] = []
+        self._closed: list[Closed] = []
         self._position, self._clock, self._fresh = 0, ClockState.SYNCED, True
         self._batches: deque[tuple[int, int]] = deque()  # (position, newest time), for `oldest_position`
 
+    @_QUIETLY
     def began(self, position: int, clock: ClockState = ClockState.SYNCED, *, fresh: bool = True) -> None:
         """A batch follows, from that place of the journal. Not `fresh`: it was taken in before a restart."""
         if (clock, fresh) != (self._clock, self._fresh):
@@ -106,16 +107,16 @@ class Source:
         shaped = self._shapes.get(key)
         if shaped is None:
             shaped = self._shapes[key] = self._shaped(series)
-        self._touched[key] = shaped
+        self._touched.append(shaped)
         return shaped.shape
 
+    @_QUIETLY
     def ended(self) -> None:
         """The batch is whole: close what its newest sample allows."""
         newest_ms = -1
-        for shaped in self._touched.values():
-            shape = shaped.shape
-            newest_ms = max(newest_ms, shape.newest_ms)
-            if shaped.shared or len(shape) >= SHAPE_ROWS or shape.size_bytes >= SHAPE_BYTES:
+        for shaped in self._touched:
+            newest_ms = max(newest_ms, shaped.shape.newest_ms())
+            if shaped.shared or shaped.shape.full:
                 self._take(shaped)
         self._touched.clear()
         if newest_ms < 0:
@@ -127,6 +128,7 @@ class Source:
             self._close({step_ms: watermark_ms // step_ms * step_ms for step_ms in self._steps()})
         self._spare(watermark_ms)
 
+    @_QUIETLY
     def close_all(self) -> None:
         """Close every window as it stands: the source is silent, or its definitions change."""
         self._take_all()
@@ -141,17 +143,15 @@ class Source:
 
     def take_closed(self) -> list[Window]:
         """The windows closed and corrected since the last call, each one once, oldest first."""
-        self._take_all()
-        self._correct()
-        summaries, self._closed = self._closed, []
-        return windows_of(summaries)
+        return windows_of(self.take_summaries())
 
+    @_QUIETLY
     def take_summaries(self) -> list[Summary]:
         """The same as columns."""
         self._take_all()
         self._correct()
-        summaries, self._closed = self._closed, []
-        return summaries
+        closed, self._closed = self._closed, []
+        return summaries_of(closed)
 
     @property
     def oldest_position(self) -> int | None:
@@ -174,6 +174,7 @@ class Source:
 
     # Shapes and lines.
 
+    @_QUIETLY
     def _shaped(self, series: Sequence[Series]) -> _Shaped:
         shape = Shape(series)
         wanted: dict[tuple[str, Definition], list[tuple[Series, int]]] = {}
@@ -269,9 +270,9 @@ class Source:
     def _correct(self) -> None:
         for line in self._lines:
             closed_ms = self.closed_ms.get(line.definition.step_ms)
-            for summary in line.corrections(closed_ms, self._born_ms):
+            for closed in line.corrections(closed_ms, self._born_ms):
                 self.counters.corrected += 1
-                self._closed.append(summary)
+                self._closed.append(closed)
 
     def _forget_idle_lines(self) -> None:
         idle = [
@@ -291,7 +292,7 @@ class Source:
             }
 
     def _spare(self, watermark_ms: int) -> None:
-        """Hold the bound of memory: first let samples of closed windows go, then those behind the watermark."""
+        """Hold the bound of memory: first let samples of closed windows go, then what is older than late."""
         if self.raw_bytes <= self._tuning.memory_bytes:
             return
         for line in self._lines:
@@ -311,6 +312,31 @@ def _embedded(block: Block, feed: _Feed) -> Block:
     quality = np.full((len(block), width), ABSENT, np.uint8)
     quality[:, feed.places] = 0 if block.quality is None else block.quality[:, feed.columns]
     return Block(block.times_ms, values, quality)
+
+
+def summaries_of(closed: Iterable[Closed]) -> list[Summary]:
+    """Lines of one number type and definition beside each other, window by window."""
+    found: dict[tuple[Definition, np.dtype[np.generic], int, int], list[Closed]] = {}
+    for each in closed:
+        key = (each.line.definition, each.line.dtype, each.start_ms, each.revision)
+        found.setdefault(key, []).append(each)
+    summaries = []
+    for (definition, _, start_ms, revision), together in found.items():
+        carries = [each.carry for each in together if each.carry is not None]
+        percentiles = [each.percentiles for each in together if each.percentiles is not None]
+        summaries.append(
+            summary_of(
+                beside([each.part for each in together]),
+                carries_beside(carries) if carries else None,
+                np.hstack(percentiles) if percentiles else None,
+                tuple(series for each in together for series in each.line.series),
+                definition,
+                start_ms=start_ms,
+                revision=revision,
+                clock=max(each.clock for each in together),
+            )
+        )
+    return summaries
 
 
 @dataclass(slots=True)

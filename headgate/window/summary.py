@@ -11,7 +11,6 @@ from headgate.model import ClockState, Series, WindowRow
 from headgate.window.counters import increases
 from headgate.window.definition import Definition
 from headgate.window.part import Exact, Floats, Integers, Numbers, Part, difference
-from headgate.window.quantiles import Sketch
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,14 @@ class Carry:
         """With the samples of a part that comes after all others."""
         there = (part.count > 0) & (part.last_ms >= self.last_ms)
         return Carry(np.where(there, part.last, self.last), np.where(there, part.last_ms, self.last_ms))
+
+
+def carries_beside(carries: Sequence[Carry]) -> Carry:
+    """Of different series."""
+    if len(carries) == 1:
+        return carries[0]
+    last = np.concatenate([carry.last for carry in carries])
+    return Carry(last, np.concatenate([carry.last_ms for carry in carries]))
 
 
 def no_carry(width: int, dtype: np.dtype[np.generic]) -> Carry:
@@ -110,8 +117,8 @@ class Summary:
 
 def summary_of(
     part: Part,
-    sketch: Sketch | None,
     carry: Carry | None,
+    percentiles: Floats | None,
     series: tuple[Series, ...],
     definition: Definition,
     *,
@@ -122,21 +129,17 @@ def summary_of(
     """A part that holds all of a window's samples, as the window's statistics."""
     count = np.maximum(part.count, 1)
     base = part.base.astype(np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if part.total is None:
-            mean = base + part.offset
-            total: Floats | Exact = mean * count
-        else:
-            total = part.total
-            mean = (part.total / count.astype(np.object_)).astype(np.float64)
-        time_mean = base + _weighted(part, carry, definition, start_ms)
-        std = np.sqrt(part.m2 / count)
+    if part.total is None:
+        mean = base + part.offset
+        total: Floats | Exact = mean * count
+    else:
+        total = part.total
+        mean = (part.total / count.astype(np.object_)).astype(np.float64)
+    time_mean = base + _weighted(part, carry, definition, start_ms)
+    std = np.sqrt(part.m2 / count)
     increase = rate = resets = None
     if definition.rule.wrap is not None:
         increase, rate, resets = _counted(part, carry, definition, start_ms)
-    percentiles = None
-    if sketch is not None and definition.percentiles:
-        percentiles = sketch.quantiles(definition.percentiles, len(series))
     return Summary(
         series=series,
         definition=definition,
