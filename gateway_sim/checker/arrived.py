@@ -68,6 +68,7 @@ class WindowRow:
     first: float | None
     last: float | None
     unit: str
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +156,9 @@ def double_of(bits: int) -> float:
 
 def _windows(window: dict[str, Any]) -> Iterator[WindowRow]:
     for name, row in window["rows"].items():
-        numbers = {key: _number(row[key]) for key in ("min", "max", "mean", "std", "first", "last")}
-        yield WindowRow(name, window["start"], window["length_ms"], row["n"], **numbers, unit=row["u"])
+        numbers = [_number(row[key]) for key in ("min", "max", "mean", "std", "first", "last")]
+        span = (window["start"], window["length_ms"])
+        yield WindowRow(name, *span, row["n"], *numbers, unit=row["u"], revision=window.get("rev", 0))
 
 
 def _number(value: float | str | None) -> float | None:

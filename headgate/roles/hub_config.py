@@ -23,6 +23,8 @@ from headgate.files import config as files
 from headgate.modbus import config as modbus
 from headgate.requests.directory import devices_of
 from headgate.threads import in_thread
+from headgate.window import config as windows
+from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,6 @@ MAX_INLINE_BYTES = 2_048
 """A nucleus lite reads at most 9,000 B of configuration, of which site documents are only a part."""
 MAX_SITE_BYTES = 1024 * 1024
 FETCH_TIMEOUT_S = 20.0
-MAX_WINDOW_S = 600
-"""The journal is kept, and read again at start, for as long as a window is open."""
 SCHEMES = ("file", "http", "https")
 
 
@@ -58,7 +58,7 @@ class Site:
     """An accepted site document, as far as the hub itself needs it. `devices`: name -> its bridge's name."""
 
     sha256: str
-    window_length_ms: int
+    windows: WindowsConfig = field(default_factory=WindowsConfig)
     devices: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -157,13 +157,7 @@ def _inline(value: object, top: Section) -> bytes:
     return data
 
 
-def _windows(section: Section) -> int:
-    length_s = section.number("length_s", 10, low=1, high=MAX_WINDOW_S)
-    section.close()
-    return round(length_s * 1000)
-
-
-OWNERS = {"windows": _windows, "modbus": modbus.parse, "ble": ble.parse, "files": files.parse}
+OWNERS = {"windows": windows.parse, "modbus": modbus.parse, "ble": ble.parse, "files": files.parse}
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 
 

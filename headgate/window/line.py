@@ -149,7 +149,7 @@ class Line:
                 pane.whole = None
                 pane.raw.append(rows)
                 self.raw_bytes += rows.size_bytes
-            elif fresh and self.definition.carries:
+            elif self.definition.carries:  # also when replayed: the history may not have it yet
                 self._carry = self._carry.followed_by(part_of(rows.in_order(), self.definition.rule))
         return late
 

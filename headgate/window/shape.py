@@ -49,7 +49,7 @@ class Shape:
     def add(self, t_ms: int, values: Sequence[Value], quality: Sequence[int] = ()) -> None:
         """One value for each series, all of one time. An empty `quality` means all good."""
         self._times.append(t_ms)
-        if quality or not self._all:
+        if not self._all or (quality and any(quality)):
             self._add_slowly(values, quality)
             return
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from headgate.window.part import ABSENT, Block, Integers, beside
 from headgate.window.shape import DTYPES, Shape
 from headgate.window.summary import Summary, carries_beside, summary_of
 
+MAX_KEYS = 4_096
+"""Names of shapes that are remembered: each change of a bridge's table brings new ones."""
 IDLE_LINE_MS = 3_600_000
 """A line that has no sample in so long, of the source's time, is forgotten; it comes back when one comes."""
 
@@ -87,7 +90,8 @@ class Source:
         self._restarted_ms = dict(closed_ms or {})
         self._lines: list[Line] = []
         self._homes: dict[tuple[Series, Definition], tuple[Line, int]] = {}
-        self._shapes: dict[Hashable, _Shaped] = {}
+        self._shapes: dict[tuple[Series, ...], _Shaped] = {}
+        self._known: dict[Hashable, _Shaped] = {}
         self._touched: list[_Shaped] = []
         self._newest_ms = -1
         self._due_ms = -1
@@ -102,11 +106,19 @@ class Source:
             self._take_all()
         self._position, self._clock, self._fresh = position, clock, fresh
 
+    def known(self, key: Hashable) -> Shape | None:
+        """The shape of a key, where `shape` was called for it before."""
+        shaped = self._known.get(key)
+        if shaped is None:
+            return None
+        self._touched.append(shaped)
+        return shaped.shape
+
     def shape(self, key: Hashable, series: Sequence[Series]) -> Shape:
         """What rows of these series are added to; the same key always means the same series."""
-        shaped = self._shapes.get(key)
+        shaped = self._known.get(key)
         if shaped is None:
-            shaped = self._shapes[key] = self._shaped(series)
+            shaped = self._named(key, tuple(series))
         self._touched.append(shaped)
         return shaped.shape
 
@@ -173,6 +185,16 @@ class Source:
         return sum(line.raw_bytes for line in self._lines)
 
     # Shapes and lines.
+
+    def _named(self, key: Hashable, series: tuple[Series, ...]) -> _Shaped:
+        """Of one list of series there is one shape, whatever keys it has."""
+        shaped = self._shapes.get(series)
+        if shaped is None:
+            shaped = self._shapes[series] = self._shaped(series)
+        if len(self._known) >= MAX_KEYS:
+            self._known.clear()
+        self._known[key] = shaped
+        return shaped
 
     @_QUIETLY
     def _shaped(self, series: Sequence[Series]) -> _Shaped:
@@ -285,6 +307,7 @@ class Source:
             gone = {id(line) for line in idle}
             self._lines = [line for line in self._lines if id(line) not in gone]
             self._homes = {key: home for key, home in self._homes.items() if id(home[0]) not in gone}
+            self._known.clear()
             self._shapes = {
                 key: shaped
                 for key, shaped in self._shapes.items()
@@ -329,7 +352,7 @@ def summaries_of(closed: Iterable[Closed]) -> list[Summary]:
                 beside([each.part for each in together]),
                 carries_beside(carries) if carries else None,
                 np.hstack(percentiles) if percentiles else None,
-                tuple(series for each in together for series in each.line.series),
+                tuple(chain.from_iterable(each.line.series for each in together)),
                 definition,
                 start_ms=start_ms,
                 revision=revision,

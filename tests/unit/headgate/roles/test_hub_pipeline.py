@@ -11,6 +11,8 @@ from headgate.config.stateroot import StateRoot
 from headgate.model import Batch, ClockState, Frame, Series, dictionary_hash
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.store.store import Store
+from headgate.window.config import WindowsConfig
+from headgate.window.definition import Definition
 from tests.support import envelope_reader as reader
 
 TABLE = (Series("meter-a/x", "V", "f64", 1),)
@@ -20,7 +22,7 @@ UTC_MS = 1_763_685_600_000
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     store = Store(StateRoot(tmp_path), "gw", 1)
-    pipeline = Pipeline(store, "gw", 10_000, PipelineTuning())
+    pipeline = Pipeline(store, "gw", WindowsConfig(), PipelineTuning())
     pipeline.recover(0)
     yield pipeline
     store.close()
@@ -81,7 +83,7 @@ def test_a_batch_that_its_table_does_not_explain_is_reported_and_passed_over(pip
 
 def test_another_length_starts_where_the_former_ends(pipeline: Pipeline) -> None:
     take(pipeline, 1, [1_000, 12_000])
-    pipeline.set_length(15_000)
+    pipeline.set_windows(WindowsConfig(Definition(15_000, 15_000)))
     take(pipeline, 2, [19_000, 21_000, 29_999, 31_000])
     take(pipeline, 3, [50_000])
     windows = [
