@@ -156,9 +156,20 @@ def double_of(bits: int) -> float:
 
 def _windows(window: dict[str, Any]) -> Iterator[WindowRow]:
     for name, row in window["rows"].items():
-        numbers = [_number(row[key]) for key in ("min", "max", "mean", "std", "first", "last")]
-        span = (window["start"], window["length_ms"])
-        yield WindowRow(name, *span, row["n"], *numbers, unit=row["u"], revision=window.get("rev", 0))
+        yield WindowRow(
+            series=name,
+            start_ms=window["start"],
+            length_ms=window["length_ms"],
+            n=row["n"],
+            min=_number(row["min"]),
+            max=_number(row["max"]),
+            mean=_number(row["mean"]),
+            std=_number(row["std"]),
+            first=_number(row["first"]),
+            last=_number(row["last"]),
+            unit=row["u"],
+            revision=window.get("rev", 0),
+        )
 
 
 def _number(value: float | str | None) -> float | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from headgate.columns import Columns
+from headgate.limited_log import LimitedLog
 from headgate.model import Series, Window
 from headgate.store.query import Column
 from headgate.store.store import Journaled, Store
 from headgate.window.config import WindowsConfig
 from headgate.window.source import Source, SourceTuning
+
+log = logging.getLogger(__name__)
 
 MEMORY_BYTES = 8 << 20
 """What samples of all bridges' windows take, at most."""
@@ -28,13 +33,17 @@ class StoreHistory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._complaints = LimitedLog(log)
 
     def samples(self, series: Collection[Series], from_ms: int, to_ms: int) -> Iterator[Column]:
         """See `headgate.window.history.History`."""
         wanted = frozenset(series)
-        for column in self._store.query({each.name for each in wanted}, from_ms, to_ms):
-            if column.series in wanted:
-                yield column
+        try:
+            for column in self._store.query({each.name for each in wanted}, from_ms, to_ms):
+                if column.series in wanted:
+                    yield column
+        except (OSError, sqlite3.Error) as error:  # a damaged day file must not keep the hub from its work
+            self._complaints.warning("history", "history of windows from %d on: %s", from_ms, error)
 
 
 class Windows:

@@ -90,7 +90,7 @@ def windows(body: bytes) -> list[ReadWindow]:
             name,
             window["start"],
             window["length_ms"],
-            *(row[key] for key in _STATS),
+            **{key: row[key] for key in _STATS},
             revision=window.get("rev", 0),
             rest=json.dumps({key: value for key, value in row.items() if key not in _STATS}, sort_keys=True),
         )
