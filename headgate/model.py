@@ -174,6 +174,23 @@ class Window:
     revision: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class AlarmEvent:
+    """An alarm over a series was raised or cleared at `t_ms`, by `value` (None: there was none).
+
+    `limit` and `value` in the series' unit, of a rate per second, of `stale_s` in seconds.
+    """
+
+    alarm: str
+    series: Series
+    state: Literal["raised", "cleared"]
+    severity: str
+    condition: str
+    limit: float
+    t_ms: int
+    value: float | int | None
+
+
 def series_row(series: Series) -> list[str | int | None]:
     """The form in which a dictionary travels: [name, unit, kind, decimals, revision]."""
     return [series.name, series.unit, series.kind, series.decimals, series.revision]

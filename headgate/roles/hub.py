@@ -85,7 +85,8 @@ class _Hub:
         self._sites = SiteStore(root)
         self._site: Site | None = self._sites.current()
         windows = self._site.windows if self._site else WindowsConfig()
-        self._pipeline = Pipeline(self._store, thing, windows, tuning.pipeline)
+        alarms = self._site.alarms if self._site else ()
+        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline)
         self._writer = Writer()
         self._intake: Intake
         self._uplink = Uplink(
@@ -156,7 +157,7 @@ class _Hub:
                 await self._committer.until(due_ms)
             self._urgent = False
             await self._commit()
-            if self._clock.boot_ms() - sealed_ms >= self._tuning.seal_ms:
+            if self._pipeline.urgent or self._clock.boot_ms() - sealed_ms >= self._tuning.seal_ms:
                 sealed_ms = self._clock.boot_ms()
                 await self._seal()
 
@@ -240,6 +241,7 @@ class _Hub:
         self._site = site
         self._requests.directory.configured(site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
+        await self._writer.call(self._pipeline.set_alarms, site.alarms)
         self._announcer.wake()
 
     # Words to others.

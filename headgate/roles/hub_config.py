@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.alarm import config as alarms
+from headgate.alarm.config import AlarmsConfig
 from headgate.ble import config as ble
 from headgate.config.accepted import read_accepted, store_accepted
 from headgate.config.reader import Problems, Section, describe
@@ -59,6 +61,7 @@ class Site:
 
     sha256: str
     windows: WindowsConfig = field(default_factory=WindowsConfig)
+    alarms: AlarmsConfig = ()
     devices: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -90,7 +93,8 @@ def parse_site(data: bytes, source: str) -> Site:
     """Validate a whole site document. Raises Reject with every fault of every section."""
     document = load_document(data, source)
     sections = parse_sections(document, source, OWNERS, whole=True)
-    return Site(hashlib.sha256(data).hexdigest(), sections["windows"], devices_of(document))
+    digest = hashlib.sha256(data).hexdigest()
+    return Site(digest, sections["windows"], sections["alarms"], devices_of(document))
 
 
 class SiteStore:
@@ -157,7 +161,13 @@ def _inline(value: object, top: Section) -> bytes:
     return data
 
 
-OWNERS = {"windows": windows.parse, "modbus": modbus.parse, "ble": ble.parse, "files": files.parse}
+OWNERS = {
+    "windows": windows.parse,
+    "alarms": alarms.parse,
+    "modbus": modbus.parse,
+    "ble": ble.parse,
+    "files": files.parse,
+}
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 
 

@@ -12,8 +12,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from headgate import columns as columns_of
+from headgate.alarm.config import AlarmsConfig
+from headgate.alarm.watch import Watch
+from headgate.clock import UTC_PLAUSIBLE_MS
 from headgate.columns import Columns
 from headgate.envelope import header, reports
+from headgate.envelope.alarms import pack_event
 from headgate.envelope.header import Part
 from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
@@ -77,18 +81,27 @@ class Pipeline:
     store: Store
     thing: str
     windows: WindowsConfig
+    alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
     counters: PipelineCounters = field(default_factory=PipelineCounters)
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
+    _events: list[Part] = field(default_factory=list)
+    _watch: Watch = field(init=False)
     _end: int = 0
     _blocks_boot_ms: int = 0
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
 
     def __post_init__(self) -> None:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
+        self._watch = Watch(self.alarms)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something waits that is to be sealed at once."""
+        return bool(self._events)
 
     def recover(self, boot_ms: int) -> int:
         """Rebuild what was in memory from the journal; returns how many batches were replayed."""
@@ -108,6 +121,11 @@ class Pipeline:
         if windows != self.windows:
             self.windows = windows
             self._closed += self._windows.change(windows)
+
+    def set_alarms(self, alarms: AlarmsConfig) -> None:
+        """Other alarms from now on; their states begin anew."""
+        if alarms != self.alarms:
+            self.alarms, self._watch = alarms, Watch(alarms)
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
@@ -129,6 +147,8 @@ class Pipeline:
         The returned envelopes are durable and may be published.
         """
         self._closed += self._windows.take_closed(boot_ms)
+        if utc_ms >= UTC_PLAUSIBLE_MS:
+            self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
@@ -145,7 +165,7 @@ class Pipeline:
                 tx.windows_closed(self._windows.closed_until())
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
-            self._raw, self._closed, self._reports = [], [], []
+            self._raw, self._closed, self._reports, self._events = [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
 
@@ -165,6 +185,10 @@ class Pipeline:
                 self.counters.dropped_by_bridges += batch.dropped
                 self._report_dropped(batch, batch.dropped, "shed by the bridge")
             self._raw += [_Raw(columns, batch.clock, max(columns.times_ms)) for columns in groups]
+        if batch.clock is not ClockState.UNSYNCED:
+            events = self._watch.samples(groups)
+            if fresh:
+                self._events += [pack_event(event, batch.clock) for event in events]
         if groups:
             self._window(item, None if unfit else self.store.table(batch.dictionary), groups, boot_ms)
 
@@ -217,7 +241,8 @@ class Pipeline:
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
         room_bytes = header.room_bytes(self.thing)
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts = [("reports", part) for part in self._reports]
+        parts = [("alarms", part) for part in self._events]
+        parts += [("reports", part) for part in self._reports]
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
                 groups = [

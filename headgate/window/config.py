@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from headgate.config.pattern import Pattern, patterns
 from headgate.config.reader import Problems, Section, describe
 from headgate.model import Series
 from headgate.window.definition import STATISTICS, Definition, Statistic
 from headgate.window.part import Rule
-from headgate.window.pattern import Pattern, patterns
 
 DEFAULT_LENGTH_S = 10.0
 MAX_LENGTH_S = 3_600.0

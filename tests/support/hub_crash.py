@@ -61,7 +61,7 @@ class Record:
 def run_hub(root: Path, record: Record, epoch: int) -> None:
     """Take all batches that are not acknowledged, seal after each second one, acknowledge some envelopes."""
     store = Store(StateRoot(root), "gw", epoch, segment_bytes=700)
-    pipeline = Pipeline(store, "gw", WINDOWS, TUNING)
+    pipeline = Pipeline(store, "gw", WINDOWS, (), TUNING)
     boot_ms = max(record.all("acked"), default=0) * 400
     pipeline.recover(boot_ms)
     acks: list[Ack] = []

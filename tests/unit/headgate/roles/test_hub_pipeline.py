@@ -22,7 +22,7 @@ UTC_MS = 1_763_685_600_000
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     store = Store(StateRoot(tmp_path), "gw", 1)
-    pipeline = Pipeline(store, "gw", WindowsConfig(), PipelineTuning())
+    pipeline = Pipeline(store, "gw", WindowsConfig(), (), PipelineTuning())
     pipeline.recover(0)
     yield pipeline
     store.close()
