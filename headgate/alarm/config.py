@@ -72,9 +72,8 @@ def _alarm(section: Section) -> Alarm:
     given = [condition for condition in CONDITIONS if section.has(condition)]
     if len(given) != 1:
         found = "none" if not given else " and ".join(given)
-        section.fault(
-            "", f"exactly one condition is needed, found {found}", "one of " + ", ".join(CONDITIONS)
-        )
+        known = "one of " + ", ".join(CONDITIONS)
+        section.problems.add(section.path, f"exactly one condition is needed, found {found}", known)
     condition: Condition = given[0] if given else "above"
     limit = _limit(section, condition) if given else 0.0
     timed = condition == "stale_s"

@@ -147,6 +147,14 @@ class Pipeline:
         The returned envelopes are durable and may be published.
         """
         self._closed += self._windows.take_closed(boot_ms)
+        for bridge, late in self._windows.take_late().items():
+            self.counters.late += late
+            self._complaints.warning(
+                f"{bridge} late",
+                "bridge %s: %d samples came after their window was closed; it is sent again",
+                bridge,
+                late,
+            )
         if utc_ms >= UTC_PLAUSIBLE_MS:
             self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
         parts = self._parts(utc_ms)
@@ -228,15 +236,7 @@ class Pipeline:
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
             return
         fresh = item.position >= self.store.progress.packed
-        late = self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
-        if late and fresh:
-            self.counters.late += late
-            self._complaints.warning(
-                f"{batch.bridge} late",
-                "bridge %s: %d samples came after their window was closed; it is sent again",
-                batch.bridge,
-                late,
-            )
+        self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
         room_bytes = header.room_bytes(self.thing)

@@ -26,6 +26,7 @@ MIN_SOURCE_BYTES = 1 << 20
 class _Heard:
     source: Source
     boot_ms: int
+    late: int = 0
 
 
 class StoreHistory:
@@ -76,15 +77,14 @@ class Windows:
         *,
         fresh: bool,
         boot_ms: int,
-    ) -> int:
-        """Take in a batch; returns how many samples were late. Without a `table` the columns are taken."""
+    ) -> None:
+        """Take in a batch: its frames, or without a `table` (some values did not fit) the columns."""
         batch = item.batch
         heard = self._heard.get(batch.bridge)
         if heard is None:
             heard = self._heard[batch.bridge] = _Heard(self._source({}), boot_ms)
         heard.boot_ms = boot_ms
         source = heard.source
-        late = source.counters.late
         source.began(item.position, batch.clock, fresh=fresh)
         if table is None:
             for columns in groups:
@@ -97,7 +97,15 @@ class Windows:
                     shape = source.shape(key, [table[i] for i in frame.series])
                 shape.add(frame.boot_ms + batch.utc_offset_ms, frame.values, frame.quality)
         source.ended()
-        return source.counters.late - late
+
+    def take_late(self) -> dict[str, int]:
+        """How many samples of which bridge came, since the last call, when their window was closed."""
+        found: dict[str, int] = {}
+        for bridge, heard in self._heard.items():
+            if late := heard.source.counters.late - heard.late:
+                found[bridge] = late
+                heard.late += late
+        return found
 
     def take_closed(self, boot_ms: int) -> list[Window]:
         """What closed or was corrected since the last call; all of a bridge that is silent."""
@@ -118,6 +126,7 @@ class Windows:
             until = [until_ms for until_ms in heard.source.closed_ms.values() if until_ms is not None]
             newest_ms = max(until, default=0)
             heard.source = self._source({}, since_ms=newest_ms, born_ms=newest_ms)
+            heard.late = 0
         return closed
 
     def closed_until(self) -> dict[tuple[str, int], int]:

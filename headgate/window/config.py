@@ -72,10 +72,10 @@ def parse_mapping(values: Mapping[str, Any], source: str = "windows") -> Windows
 
 def _rule(section: Section, default: Definition) -> SeriesRule:
     match = patterns(section, "match")
-    off = section.boolean("off", False)
+    skip = section.boolean("skip", False)
     definition = _definition(section, default)
     section.close()
-    return SeriesRule(match, None if off else definition)
+    return SeriesRule(match, None if skip else definition)
 
 
 def _definition(section: Section, default: Definition) -> Definition:
