@@ -119,9 +119,9 @@ class Column:
 class WindowRow:
     """One series in one window [start_ms, start_ms + length_ms).
 
-    Of rows that differ in `correction` alone the highest holds. What is None was not asked for (or, of a rate,
-    could not be told): `time_mean` weighs values with how long they held, `quality` is the share of samples that
-    are good, `rate` is the increase per second. `percentiles`: (percent, value).
+    Of rows that differ in `correction` alone the highest holds. What is None was not asked for (or could not
+    be told, of a rate): `time_mean` weighs values with how long they held, `quality` is the share of samples
+    that are good, `rate` is the increase per second. `percentiles`: (percent, value).
     """
 
     series: str

@@ -327,6 +327,11 @@ def _by_pane(block: Block, step_ms: int) -> Iterator[tuple[int, Block]]:
     if first_ms == last_ms:
         yield first_ms, block
         return
+    if last_ms - first_ms == step_ms:
+        older = times < last_ms
+        yield first_ms, block.rows(older)
+        yield last_ms, block.rows(~older)
+        return
     block = block.in_order()
     panes = block.times_ms // step_ms
     cuts = [0, *(np.flatnonzero(panes[1:] != panes[:-1]) + 1).tolist(), len(block)]

@@ -13,6 +13,7 @@ from headgate.window.part import Block, Codes
 MAX_BYTES = 1 << 20
 """So much of one shape waits at most."""
 MAX_ROWS = 4_096
+NEVER_MS = 1 << 62
 
 _FORMATS = {"f64": "d", "i64": "q", "u64": "Q", "bool": "q"}
 DTYPES = {"d": np.dtype(np.float64), "q": np.dtype(np.int64), "Q": np.dtype(np.uint64)}
@@ -24,7 +25,10 @@ def format_of(series: Series) -> str | None:
 
 
 class Shape:
-    """Rows of one list of series. `add` is the hot path: all else waits until `take`."""
+    """Rows of one list of series. `add` is the hot path: all else waits until `take`.
+
+    `newest_ms` is the newest time there ever was (-1: none), `oldest_ms` the oldest that waits.
+    """
 
     def __init__(self, series: Sequence[Series]) -> None:
         self.formats = [format_of(each) or "" for each in series]
@@ -32,7 +36,8 @@ class Shape:
         self._all = len(self._keep) == len(self.formats)
         self._pack = struct.Struct("=" + "".join(self.formats)).pack
         self._most_rows = max(1, min(MAX_ROWS, MAX_BYTES // (8 * max(1, len(self._keep)))))
-        self._looked_at = 0
+        self.newest_ms = -1
+        self.oldest_ms = NEVER_MS
         self._times: list[int] = []
         self._rows: list[bytes] = []
         self._codes: dict[int, bytes] = {}
@@ -49,6 +54,10 @@ class Shape:
     def add(self, t_ms: int, values: Sequence[Value], quality: Sequence[int] = ()) -> None:
         """One value for each series, all of one time. An empty `quality` means all good."""
         self._times.append(t_ms)
+        if t_ms > self.newest_ms:
+            self.newest_ms = t_ms
+        if t_ms < self.oldest_ms:
+            self.oldest_ms = t_ms
         if not self._all or (quality and any(quality)):
             self._add_slowly(values, quality)
             return
@@ -56,12 +65,6 @@ class Shape:
             self._rows.append(self._pack(*values))
         except struct.error:
             self._add_slowly(values, quality)
-
-    def newest_ms(self) -> int:
-        """The newest time that was added since the last call; -1 where none was."""
-        times = self._times[self._looked_at :]
-        self._looked_at = len(self._times)
-        return max(times, default=-1)
 
     @property
     def full(self) -> bool:
@@ -78,7 +81,7 @@ class Shape:
             for row, codes in self._codes.items():
                 quality[row] = np.frombuffer(codes, np.uint8)
         block = Block(np.array(self._times, np.int64), bits, quality)
-        self._times, self._rows, self._codes, self._looked_at = [], [], {}, 0
+        self._times, self._rows, self._codes, self.oldest_ms = [], [], {}, NEVER_MS
         return block
 
     def _add_slowly(self, values: Sequence[Value], quality: Sequence[int]) -> None:

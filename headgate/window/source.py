@@ -96,10 +96,10 @@ class Source:
         self._newest_ms = -1
         self._due_ms = -1
         self._closed: list[Closed] = []
+        self._taken = False
         self._position, self._clock, self._fresh = 0, ClockState.SYNCED, True
         self._batches: deque[tuple[int, int]] = deque()  # (position, newest time), for `oldest_position`
 
-    @_QUIETLY
     def began(self, position: int, clock: ClockState = ClockState.SYNCED, *, fresh: bool = True) -> None:
         """A batch follows, from that place of the journal. Not `fresh`: it was taken in before a restart."""
         if (clock, fresh) != (self._clock, self._fresh):
@@ -122,13 +122,14 @@ class Source:
         self._touched.append(shaped)
         return shaped.shape
 
-    @_QUIETLY
     def ended(self) -> None:
         """The batch is whole: close what its newest sample allows."""
         newest_ms = -1
         for shaped in self._touched:
-            newest_ms = max(newest_ms, shaped.shape.newest_ms())
-            if shaped.shared or shaped.shape.full:
+            shape = shaped.shape
+            if shape.newest_ms > newest_ms:
+                newest_ms = shape.newest_ms
+            if shaped.shared or shape.full:
                 self._take(shaped)
         self._touched.clear()
         if newest_ms < 0:
@@ -138,9 +139,10 @@ class Source:
         watermark_ms = self._newest_ms - self._tuning.lateness_ms
         if watermark_ms >= self._due_ms:
             self._close({step_ms: watermark_ms // step_ms * step_ms for step_ms in self._steps()})
-        self._spare(watermark_ms)
+        if self._taken:
+            self._taken = False
+            self._spare(watermark_ms)
 
-    @_QUIETLY
     def close_all(self) -> None:
         """Close every window as it stands: the source is silent, or its definitions change."""
         self._take_all()
@@ -160,7 +162,10 @@ class Source:
     @_QUIETLY
     def take_summaries(self) -> list[Summary]:
         """The same as columns."""
-        self._take_all()
+        closed_ms = max((until_ms or 0 for until_ms in self.closed_ms.values()), default=0)
+        for shaped in self._shapes.values():
+            if shaped.shape.oldest_ms < closed_ms:  # something late may wait there
+                self._take(shaped)
         self._correct()
         closed, self._closed = self._closed, []
         return summaries_of(closed)
@@ -253,9 +258,11 @@ class Source:
         for shaped in self._shapes.values():
             self._take(shaped)
 
+    @_QUIETLY
     def _take(self, shaped: _Shaped) -> None:
         if not len(shaped.shape):
             return
+        self._taken = True
         block = shaped.shape.take()
         for feed in shaped.feeds:
             line = feed.line
@@ -272,6 +279,7 @@ class Source:
     def _steps(self) -> set[int]:
         return {line.definition.step_ms for line in self._lines}
 
+    @_QUIETLY
     def _close(self, until_ms: Mapping[int, int]) -> None:
         self._take_all()
         self._correct()
@@ -314,6 +322,7 @@ class Source:
                 if not any(id(feed.line) in gone for feed in shaped.feeds)
             }
 
+    @_QUIETLY
     def _spare(self, watermark_ms: int) -> None:
         """Hold the bound of memory: first let samples of closed windows go, then what is older than late."""
         if self.raw_bytes <= self._tuning.memory_bytes:
@@ -339,12 +348,14 @@ def _embedded(block: Block, feed: _Feed) -> Block:
 
 def summaries_of(closed: Iterable[Closed]) -> list[Summary]:
     """Lines of one number type and definition beside each other, window by window."""
-    found: dict[tuple[Definition, np.dtype[np.generic], int, int], list[Closed]] = {}
+    found: dict[tuple[int, str, int, int], list[Closed]] = {}
     for each in closed:
-        key = (each.line.definition, each.line.dtype, each.start_ms, each.revision)
+        line = each.line  # definitions are few and stay, so that their ids tell them apart
+        key = (id(line.definition), line.dtype.char, each.start_ms, each.revision)
         found.setdefault(key, []).append(each)
     summaries = []
-    for (definition, _, start_ms, revision), together in found.items():
+    for (_, _, start_ms, revision), together in found.items():
+        definition = together[0].line.definition
         carries = [each.carry for each in together if each.carry is not None]
         percentiles = [each.percentiles for each in together if each.percentiles is not None]
         summaries.append(
