@@ -30,6 +30,19 @@ class Shape:
     `newest_ms` is the newest time there ever was (-1: none), `oldest_ms` the oldest that waits.
     """
 
+    __slots__ = (
+        "_all",
+        "_codes",
+        "_keep",
+        "_most_rows",
+        "_pack",
+        "_rows",
+        "_times",
+        "formats",
+        "newest_ms",
+        "oldest_ms",
+    )
+
     def __init__(self, series: Sequence[Series]) -> None:
         self.formats = [format_of(each) or "" for each in series]
         self._keep = [i for i, form in enumerate(self.formats) if form]
@@ -45,6 +58,10 @@ class Shape:
     def __len__(self) -> int:
         """How many rows wait."""
         return len(self._times)
+
+    def __bool__(self) -> bool:
+        """Always: an empty shape is one all the same."""
+        return True
 
     @property
     def width(self) -> int:

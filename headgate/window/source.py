@@ -91,8 +91,7 @@ class Source:
         self._lines: list[Line] = []
         self._homes: dict[tuple[Series, Definition], tuple[Line, int]] = {}
         self._shapes: dict[tuple[Series, ...], _Shaped] = {}
-        self._known: dict[Hashable, _Shaped] = {}
-        self._touched: list[_Shaped] = []
+        self._known: dict[Hashable, Shape] = {}
         self._newest_ms = -1
         self._due_ms = -1
         self._closed: list[Closed] = []
@@ -108,30 +107,21 @@ class Source:
 
     def known(self, key: Hashable) -> Shape | None:
         """The shape of a key, where `shape` was called for it before."""
-        shaped = self._known.get(key)
-        if shaped is None:
-            return None
-        self._touched.append(shaped)
-        return shaped.shape
+        return self._known.get(key)
 
     def shape(self, key: Hashable, series: Sequence[Series]) -> Shape:
         """What rows of these series are added to; the same key always means the same series."""
-        shaped = self._known.get(key)
-        if shaped is None:
-            shaped = self._named(key, tuple(series))
-        self._touched.append(shaped)
-        return shaped.shape
+        return self._known.get(key) or self._named(key, tuple(series))
 
     def ended(self) -> None:
         """The batch is whole: close what its newest sample allows."""
         newest_ms = -1
-        for shaped in self._touched:
+        for shaped in self._shapes.values():
             shape = shaped.shape
             if shape.newest_ms > newest_ms:
                 newest_ms = shape.newest_ms
             if shaped.shared or shape.full:
                 self._take(shaped)
-        self._touched.clear()
         if newest_ms < 0:
             return
         self._batches.append((self._position, newest_ms))
@@ -191,15 +181,15 @@ class Source:
 
     # Shapes and lines.
 
-    def _named(self, key: Hashable, series: tuple[Series, ...]) -> _Shaped:
+    def _named(self, key: Hashable, series: tuple[Series, ...]) -> Shape:
         """Of one list of series there is one shape, whatever keys it has."""
         shaped = self._shapes.get(series)
         if shaped is None:
             shaped = self._shapes[series] = self._shaped(series)
         if len(self._known) >= MAX_KEYS:
             self._known.clear()
-        self._known[key] = shaped
-        return shaped
+        self._known[key] = shaped.shape
+        return shaped.shape
 
     @_QUIETLY
     def _shaped(self, series: Sequence[Series]) -> _Shaped:
