@@ -1,4 +1,8 @@
-"""Windows over 1,000 series: what a sample costs as frames come, against numpy over a ready matrix."""
+"""Windows over 1,000 series: what a sample costs as frames come, against numpy over a ready matrix.
+
+A frame's values are doubles that lie in memory, as those of the matrix do; in `live_values` they are Python's
+floats, which is how the hub has them.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +33,7 @@ SHUFFLE_MS = 1_500
 LATE_SHARE = 0.01
 """Of the frames, which come 5 to 50 s after their time, many of them when their window is closed."""
 BATCH = 10
-"""Frames of a batch; a batch is decoded before the clock starts, as the hub's other parts need it decoded."""
+"""Frames of a batch."""
 REPEATS = 7
 PERCENTILES = (0.5, 0.95, 0.99)
 START_MS = 1_763_685_600_000
@@ -58,7 +62,7 @@ class Load:
 
 
 FAST, SLOW = Load(10, 4), Load(1, 20)
-"""What a window costs by itself weighs ten times as much with SLOW, which has 60 samples of a series in each."""
+"""What a window costs by itself weighs ten times as much with SLOW."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -75,12 +79,13 @@ def main(argv: Sequence[str]) -> int:
             Scenario("python", lambda: _python(FAST)),
             Scenario("live", lambda: _live(FAST, plain), {"times_numpy_blocks": at_most(3)}),
             Scenario("live_percentiles", lambda: _live(FAST, percentiles)),
+            Scenario("live_values", lambda: _live(FAST, plain, packed=False)),
             Scenario("live_1hz", lambda: _live(SLOW, plain)),
         ],
     )
 
 
-def _live(load: Load, definition: Definition) -> Mapping[str, Figure]:
+def _live(load: Load, definition: Definition, *, packed: bool = True) -> Mapping[str, Figure]:
     """Frames in the order of their coming, to columns of closed windows; late ones have theirs told again."""
     frames = _shuffled(load)
     reference = _reference(load)
@@ -88,7 +93,7 @@ def _live(load: Load, definition: Definition) -> Mapping[str, Figure]:
     for _ in range(REPEATS):  # in turns, so that both meet the same machine
         reference_s = min(reference_s, _seconds(reference))
         source = Source(lambda series: (definition,), SourceTuning(LATENESS_MS, 32 << 20))
-        seconds, found = _fed(source, frames, load)
+        seconds, found = _fed(source, frames, load, packed)
         best_s = min(best_s, seconds)
     _compare(found, load)
     return {
@@ -102,19 +107,22 @@ def _live(load: Load, definition: Definition) -> Mapping[str, Figure]:
     }
 
 
-def _fed(source: Source, frames: Sequence[Frame], load: Load) -> tuple[float, list[Summary]]:
+def _fed(source: Source, frames: Sequence[Frame], load: Load, packed: bool) -> tuple[float, list[Summary]]:
     """One run over all frames, which takes what closed once a window; the seconds it took."""
     tables = [tuple(Series(f"device-{device}/tag-{tag}") for tag in range(TAGS)) for device in range(DEVICES)]
     found: list[Summary] = []
     seconds = 0.0
     for position, start in enumerate(range(0, len(frames), BATCH), start=1):
-        batch = [
-            (device, t_ms, _ROW.unpack(values)) for device, t_ms, values in frames[start : start + BATCH]
-        ]
+        batch = frames[start : start + BATCH]
+        unpacked = [_ROW.unpack(row) for _, _, row in batch] if not packed else []
         began = time.perf_counter()
         source.began(position)
-        for device, t_ms, values in batch:
-            source.shape(device, tables[device]).add(t_ms, values)
+        if packed:
+            for device, t_ms, row in batch:
+                source.shape(device, tables[device]).add_packed(t_ms, row)
+        else:
+            for (device, t_ms, _), values in zip(batch, unpacked, strict=True):
+                source.shape(device, tables[device]).add(t_ms, values)
         source.ended()
         if position % (DEVICES * load.rows // BATCH) == 0:
             found += source.take_summaries()

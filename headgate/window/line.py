@@ -42,7 +42,7 @@ class _Pane:
         if self.whole is None:
             part = self.folded
             if self.raw:
-                self.raw = [_one(self.raw).in_order()]
+                self.raw = [_one(self.raw)]
                 newer = part_of(self.raw[0], definition.rule)
                 part = newer if part is None else joined(part, newer, definition.rule)
             self.whole = part
@@ -327,10 +327,13 @@ def _by_pane(block: Block, step_ms: int) -> Iterator[tuple[int, Block]]:
     if first_ms == last_ms:
         yield first_ms, block
         return
-    if last_ms - first_ms == step_ms:
-        older = times < last_ms
-        yield first_ms, block.rows(older)
-        yield last_ms, block.rows(~older)
+    if last_ms - first_ms == step_ms:  # the rule; then those that are newer come last, but for a few
+        newer = times >= last_ms
+        cut = int(newer.argmax())
+        yield first_ms, block.rows(slice(0, cut)) if cut else block.rows(~newer)
+        if cut and not newer[cut:].all():
+            yield first_ms, block.rows(slice(cut, None)).rows(~newer[cut:])
+        yield last_ms, block.rows(slice(cut, None)).rows(newer[cut:])
         return
     block = block.in_order()
     panes = block.times_ms // step_ms

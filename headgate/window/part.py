@@ -109,7 +109,7 @@ class Rule:
 
 
 def part_of(block: Block, rule: Rule) -> Part:
-    """What a block amounts to. Its times ascend; it has one row at least."""
+    """What a block amounts to, its rows in any order; it has one at least."""
     if block.quality is None:
         part = _whole(block.times_ms, block.values, rule)
         # One that is not finite shows in the sums.
@@ -223,24 +223,34 @@ def exact_sums(values: Numbers) -> Exact:
 def _whole(times: Integers, values: Numbers, rule: Rule) -> Part:
     """Of a matrix in which every value counts."""
     rows, width = values.shape
+    order: Integers | None = None
+    if rows > 1 and not (times[1:] >= times[:-1]).all():
+        order = np.argsort(times, kind="stable")  # of equal times: as acquired
+        times = times[order]
+        if rule.wrap is not None:  # else only the weights need the order, which spares moving the values
+            values, order = values[order], None
+    first_row, last_row = (0, -1) if order is None else (order[0], order[-1])
     count = np.full(width, rows, np.int64)
-    low, high = np.minimum.reduce(values, 0), np.maximum.reduce(values, 0)
+    low, high = _reduced(np.minimum, values), _reduced(np.maximum, values)
     whole = values.dtype != np.float64
     weights = np.empty((2, rows))
     weights[0] = 1.0
     weights[1, -1] = 0.0
     np.minimum(times[1:] - times[:-1], rule.hold_ms, out=weights[1, :-1], casting="unsafe")
+    if order is not None:
+        weights[1, order] = weights[1].copy()
     if whole:  # from the smallest on, every distance fits 64 bits
         base = low
         distances = (values.astype(np.uint64) - base.astype(np.uint64)).astype(np.float64)
     else:
         base = values[0]
         distances = values - base
-    sums, area = weights @ distances
+    # Two products of a vector are quicker than one of a matrix of two rows.
+    sums, area = weights[0] @ distances, weights[1] @ distances
     if not whole and not np.isfinite(sums).all():  # doubles beyond 1e300: the mean fits, if no more does
         base = np.where(np.isfinite(sums), base, 0.0)
         distances = values - base
-        sums, area = weights @ distances
+        sums, area = weights[0] @ distances, weights[1] @ distances
         offset = np.where(np.isfinite(sums), sums / rows, (distances / rows).sum(0))
     else:
         offset = sums / rows
@@ -260,8 +270,8 @@ def _whole(times: Integers, values: Numbers, rule: Rule) -> Part:
         m2=np.fmax(m2, 0.0),
         low=low,
         high=high,
-        first=values[0],
-        last=values[-1],
+        first=values[first_row],
+        last=values[last_row],
         first_ms=first_ms,
         last_ms=last_ms,
         area=area,
@@ -270,6 +280,18 @@ def _whole(times: Integers, values: Numbers, rule: Rule) -> Part:
         increase=increase,
         resets=resets,
     )
+
+
+def _reduced(operation: np.ufunc, values: Numbers) -> Numbers:
+    """Minimum or maximum of each column; several rows beside each other keep the inner loop long."""
+    rows, width = values.shape
+    fold = min(16, rows // 8)
+    if fold < 2 or not values.flags.c_contiguous:
+        return np.asarray(operation.reduce(values, 0))
+    even = rows // fold * fold
+    folded = operation.reduce(values[:even].reshape(-1, fold * width), 0).reshape(fold, width)
+    found = operation.reduce(folded, 0)
+    return np.asarray(found if even == rows else operation(found, operation.reduce(values[even:], 0)))
 
 
 def _nothing(rows: int, width: int, dtype: np.dtype[np.generic], rule: Rule) -> Part:

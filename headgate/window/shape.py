@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,17 +52,13 @@ class Shape:
         self._most_rows = max(1, min(MAX_ROWS, MAX_BYTES // (8 * max(1, len(self._keep)))))
         self.newest_ms = -1
         self.oldest_ms = NEVER_MS
-        self._times: list[int] = []
+        self._times = array("q")
         self._rows: list[bytes] = []
         self._codes: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         """How many rows wait."""
         return len(self._times)
-
-    def __bool__(self) -> bool:
-        """Always: an empty shape is one all the same."""
-        return True
 
     @property
     def width(self) -> int:
@@ -83,6 +80,15 @@ class Shape:
         except struct.error:
             self._add_slowly(values, quality)
 
+    def add_packed(self, t_ms: int, row: bytes) -> None:
+        """Values that lie in memory already, one after the other as `formats` says, and are all good."""
+        self._times.append(t_ms)
+        if t_ms > self.newest_ms:
+            self.newest_ms = t_ms
+        if t_ms < self.oldest_ms:
+            self.oldest_ms = t_ms
+        self._rows.append(row)
+
     @property
     def full(self) -> bool:
         """Whether what waits is worth a look by its mere size."""
@@ -97,8 +103,8 @@ class Shape:
             quality = np.zeros((count, self.width), np.uint8)
             for row, codes in self._codes.items():
                 quality[row] = np.frombuffer(codes, np.uint8)
-        block = Block(np.array(self._times, np.int64), bits, quality)
-        self._times, self._rows, self._codes, self.oldest_ms = [], [], {}, NEVER_MS
+        block = Block(np.frombuffer(self._times, np.int64), bits, quality)
+        self._times, self._rows, self._codes, self.oldest_ms = array("q"), [], {}, NEVER_MS
         return block
 
     def _add_slowly(self, values: Sequence[Value], quality: Sequence[int]) -> None:

@@ -101,7 +101,7 @@ class Source:
 
     def began(self, position: int, clock: ClockState = ClockState.SYNCED, *, fresh: bool = True) -> None:
         """A batch follows, from that place of the journal. Not `fresh`: it was taken in before a restart."""
-        if (clock, fresh) != (self._clock, self._fresh):
+        if clock is not self._clock or fresh is not self._fresh:
             self._take_all()
         self._position, self._clock, self._fresh = position, clock, fresh
 
@@ -111,7 +111,8 @@ class Source:
 
     def shape(self, key: Hashable, series: Sequence[Series]) -> Shape:
         """What rows of these series are added to; the same key always means the same series."""
-        return self._known.get(key) or self._named(key, tuple(series))
+        shape = self._known.get(key)
+        return self._named(key, tuple(series)) if shape is None else shape
 
     def ended(self) -> None:
         """The batch is whole: close what its newest sample allows."""
