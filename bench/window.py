@@ -1,7 +1,7 @@
 """Windows over 1,000 series: what a sample costs as frames come, against numpy over a ready matrix.
 
 A frame's values are doubles that lie in memory, as those of the matrix do; in `live_values` they are Python's
-floats, which is how the hub has them.
+floats, which is how the hub has them. A batch has what came within half a second, grouped by device.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ LATENESS_MS = 2_000
 SHUFFLE_MS = 1_500
 LATE_SHARE = 0.01
 """Of the frames, which come 5 to 50 s after their time, many of them when their window is closed."""
-BATCH = 10
-"""Frames of a batch."""
 REPEATS = 7
 PERCENTILES = (0.5, 0.95, 0.99)
 START_MS = 1_763_685_600_000
@@ -54,6 +52,11 @@ class Load:
     def rows(self) -> int:
         """Samples of a series in a window."""
         return WINDOW_S * self.rate_hz
+
+    @property
+    def batch(self) -> int:
+        """Frames of all devices in half a second."""
+        return DEVICES * self.rate_hz // 2
 
     @property
     def samples(self) -> int:
@@ -112,25 +115,38 @@ def _fed(source: Source, frames: Sequence[Frame], load: Load, packed: bool) -> t
     tables = [tuple(Series(f"device-{device}/tag-{tag}") for tag in range(TAGS)) for device in range(DEVICES)]
     found: list[Summary] = []
     seconds = 0.0
-    for position, start in enumerate(range(0, len(frames), BATCH), start=1):
-        batch = frames[start : start + BATCH]
-        unpacked = [_ROW.unpack(row) for _, _, row in batch] if not packed else []
+    for position, start in enumerate(range(0, len(frames), load.batch), start=1):
+        groups = _grouped(frames[start : start + load.batch], packed)
         began = time.perf_counter()
         source.began(position)
-        if packed:
-            for device, t_ms, row in batch:
-                source.shape(device, tables[device]).add_packed(t_ms, row)
-        else:
-            for (device, t_ms, _), values in zip(batch, unpacked, strict=True):
-                source.shape(device, tables[device]).add(t_ms, values)
+        for device, times_ms, rows, values in groups:
+            shape = source.shape(device, tables[device])
+            if packed:
+                shape.add_packed(times_ms, rows)
+            for t_ms, row in zip(times_ms, values, strict=False):
+                shape.add(t_ms, row)
         source.ended()
-        if position % (DEVICES * load.rows // BATCH) == 0:
+        if position % (2 * WINDOW_S) == 0:
             found += source.take_summaries()
         seconds += time.perf_counter() - began
     began = time.perf_counter()
     source.close_all()
     found += source.take_summaries()
     return seconds + time.perf_counter() - began, found
+
+
+def _grouped(
+    frames: Sequence[Frame], packed: bool
+) -> list[tuple[int, list[int], list[bytes], list[tuple[float, ...]]]]:
+    """Frames as a batch has them: device, times, rows; and, unless `packed`, values instead of rows."""
+    groups: dict[int, tuple[list[int], list[bytes], list[tuple[float, ...]]]] = {}
+    for device, t_ms, row in frames:
+        times_ms, rows, values = groups.setdefault(device, ([], [], []))
+        times_ms.append(t_ms)
+        rows.append(row)
+        if not packed:
+            values.append(_ROW.unpack(row))
+    return [(device, *group) for device, group in groups.items()]
 
 
 def _compare(found: Sequence[Summary], load: Load) -> None:

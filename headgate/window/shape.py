@@ -80,14 +80,15 @@ class Shape:
         except struct.error:
             self._add_slowly(values, quality)
 
-    def add_packed(self, t_ms: int, row: bytes) -> None:
-        """Values that lie in memory already, one after the other as `formats` says, and are all good."""
-        self._times.append(t_ms)
-        if t_ms > self.newest_ms:
-            self.newest_ms = t_ms
-        if t_ms < self.oldest_ms:
-            self.oldest_ms = t_ms
-        self._rows.append(row)
+    def add_packed(self, times_ms: Sequence[int], rows: Sequence[bytes]) -> None:
+        """Rows that lie in memory already, their values one after the other as `formats` says, and all good.
+
+        There is one at least.
+        """
+        self._times.extend(times_ms)
+        self._rows += rows
+        self.newest_ms = max(self.newest_ms, *times_ms)
+        self.oldest_ms = min(self.oldest_ms, *times_ms)
 
     @property
     def full(self) -> bool:
