@@ -7,16 +7,17 @@ until memory is short; then they are folded into its part, and what comes for th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 
 import numpy as np
 
 from headgate.model import ClockState, Series
 from headgate.window.definition import Definition
-from headgate.window.history import History, block_of
-from headgate.window.part import Block, Floats, Integers, Part, assembled, joined, part_of
-from headgate.window.quantiles import Sketch, merged, sketch_of
+from headgate.window.history import History
+from headgate.window.panes import Pane, by_pane
+from headgate.window.part import Block, Floats, Part, joined, part_of
+from headgate.window.past import Past
+from headgate.window.quantiles import Sketch, merged
 from headgate.window.summary import Carry, no_carry
 
 FOLLOWERS = 3
@@ -24,59 +25,18 @@ FOLLOWERS = 3
 
 
 @dataclass(slots=True)
-class _Pane:
-    """Samples of one step. Those before `folded_until_ms` are in `folded` and `sketch` alone; `stale`: one of
-    them is missing there.
-    """
-
-    raw: list[Block] = field(default_factory=list)
-    folded: Part | None = None
-    sketch: Sketch | None = None
-    folded_until_ms: int = -1
-    stale: bool = False
-    clock: ClockState = ClockState.SYNCED
-    whole: Part | None = None
-
-    def part(self, definition: Definition) -> Part | None:
-        """Of all samples; None where there is none."""
-        if self.whole is None:
-            part = self.folded
-            if self.raw:
-                self.raw = [_one(self.raw)]
-                newer = part_of(self.raw[0], definition.rule)
-                part = newer if part is None else joined(part, newer, definition.rule)
-            self.whole = part
-        return self.whole
-
-    def sketches(self) -> Iterator[Sketch]:
-        """That together hold all samples."""
-        if self.sketch is not None:
-            yield self.sketch
-        for block in self.raw:
-            yield sketch_of(block)
-
-    def fold(self, until_ms: int, definition: Definition) -> None:
-        """Let go of samples before `until_ms`, which lie before all others that are to come."""
-        if not self.raw or until_ms <= self.folded_until_ms:
-            return
-        block = _one(self.raw).in_order()
-        cut = int(np.searchsorted(block.times_ms, until_ms))
-        if cut:
-            older = block.rows(slice(0, cut))
-            part = part_of(older, definition.rule)
-            self.folded = part if self.folded is None else joined(self.folded, part, definition.rule)
-            if definition.percentiles:
-                self.sketch = merged([*([self.sketch] if self.sketch else []), sketch_of(older)])
-        self.raw = [_owned(block.rows(slice(cut, None)))] if cut < len(block) else []
-        self.folded_until_ms = until_ms
-
-
-@dataclass(slots=True)
 class _Late:
     """Samples that came for a pane behind its closing. `before`: what it was then, where that was known."""
 
     revision: int
+    clock: ClockState
     before: Part | None
+
+    def later_of(self, other: _Late | None) -> _Late:
+        """Of two that change the same window."""
+        if other is None:
+            return self
+        return _Late(max(self.revision, other.revision), max(self.clock, other.clock), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +68,15 @@ class Line:
         self.definition = definition
         self.raw_bytes = 0
         self.newest_ms = -1
-        self._history = history
-        self._panes: dict[int, _Pane] = {}
+        self._past = None if history is None else Past(history, series, dtype, definition)
+        self._ahead_ms = 0
+        self._panes: dict[int, Pane] = {}
         self._late: dict[int, _Late] = {}
         self._known_from_ms = known_from_ms
         self._carry = no_carry(len(series), dtype)
-        if known_from_ms is not None:
-            self._carry = self._past_carry(known_from_ms)
+        if known_from_ms is not None and self._past is not None:
+            self._carry = self._past.carry(known_from_ms)
+            self._past.forget()
 
     @property
     def newest_pane_ms(self) -> int | None:
@@ -129,20 +91,21 @@ class Line:
         late = 0
         step_ms = self.definition.step_ms
         self.newest_ms = max(self.newest_ms, int(block.times_ms.max()))
-        for start_ms, rows in _by_pane(block, step_ms):
+        for start_ms, rows in by_pane(block, step_ms):
             closed = closed_ms is not None and start_ms < closed_ms
             known = self._known_from_ms is None or start_ms >= self._known_from_ms
             pane = self._panes.get(start_ms)
             if closed and fresh:
                 late += len(rows) * len(self.series)
                 before = pane.part(self.definition) if pane is not None and not pane.stale else None
-                noted = self._late.setdefault(start_ms, _Late(revision, before))
+                noted = self._late.setdefault(start_ms, _Late(revision, clock, before))
                 noted.revision = max(noted.revision, revision)
+                noted.clock = max(noted.clock, clock)
             if known:
                 if pane is None:
-                    pane = self._panes[start_ms] = _Pane()
+                    pane = self._panes[start_ms] = Pane()
                 older = pane.folded_until_ms > rows.times_ms.min()
-                if older and self._history is None:
+                if older and self._past is None:
                     continue
                 pane.stale |= older
                 pane.clock = max(pane.clock, clock)
@@ -163,7 +126,7 @@ class Line:
             starts.update(end_ms - length_ms for end_ms in ends)
         for start_ms in sorted(starts):
             if start_ms >= born_ms:
-                closed = self._window(start_ms, 0)
+                closed = self._window(start_ms, 0, ClockState.SYNCED)
                 if closed is not None:
                     yield closed
 
@@ -172,16 +135,20 @@ class Line:
         if not self._late:
             return
         late, self._late = self._late, {}
-        again: dict[int, int] = {}
+        again: dict[int, _Late] = {}
+        last_ms = (closed_ms or 0) - self.definition.length_ms
         for pane_ms, noted in sorted(late.items()):
             for start_ms in self._touched(pane_ms, noted.before):
-                again[start_ms] = max(again.get(start_ms, 0), noted.revision)
-        last_ms = (closed_ms or 0) - self.definition.length_ms
-        for start_ms, revision in sorted(again.items()):
-            if born_ms <= start_ms <= last_ms:
-                closed = self._window(start_ms, revision)
-                if closed is not None:
-                    yield closed
+                if born_ms <= start_ms <= last_ms:
+                    again[start_ms] = noted.later_of(again.get(start_ms))
+        starts = sorted(again)
+        for start_ms, run_end_ms in zip(starts, _run_ends(starts, self.definition), strict=True):
+            self._ahead_ms = run_end_ms
+            closed = self._window(start_ms, again[start_ms].revision, again[start_ms].clock)
+            if closed is not None:
+                yield closed
+        if self._past is not None:
+            self._past.forget()
 
     def forget_before(self, closed_ms: int) -> None:
         """Drop panes that no open window needs, but for some in which late samples are likely."""
@@ -203,28 +170,27 @@ class Line:
 
     # The parts.
 
-    def _window(self, start_ms: int, revision: int) -> Closed | None:
+    def _window(self, start_ms: int, revision: int, clock: ClockState) -> Closed | None:
         definition = self.definition
         end_ms = start_ms + definition.length_ms
-        part, sketch, clock = self._range(start_ms, end_ms)
+        part, sketch, worst = self._range(start_ms, end_ms)
         if part is None or not part.count.any():
             return None
         carry = self._carry_at(start_ms) if definition.carries else None
         percentiles = None
         if definition.percentiles:
             percentiles = (sketch or Sketch()).quantiles(definition.percentiles, len(self.series))
-        return Closed(self, start_ms, revision, clock, part, carry, percentiles)
+        return Closed(self, start_ms, revision, max(clock, worst), part, carry, percentiles)
 
     def _range(self, start_ms: int, end_ms: int) -> tuple[Part | None, Sketch | None, ClockState]:
         part: Part | None = None
         sketches: list[Sketch] = []
         clock = ClockState.SYNCED
         if self._known_from_ms is not None and start_ms < self._known_from_ms:
-            if self._history is None:
+            if self._past is None:
                 return None, None, clock
             until_ms = min(end_ms, self._known_from_ms)
-            part, sketch = self._past(start_ms, until_ms)
-            sketches += [sketch] if sketch else []
+            part, sketches = self._past.range(start_ms, until_ms, min(self._ahead_ms, self._known_from_ms))
             start_ms = until_ms
         for pane_ms in range(start_ms, end_ms, self.definition.step_ms):
             pane = self._panes.get(pane_ms)
@@ -241,38 +207,19 @@ class Line:
         pane = self._panes.get(pane_ms)
         if pane is None:
             return None
-        if pane.stale and self._history is not None:
-            end_ms = pane_ms + self.definition.step_ms
-            pane.folded, pane.sketch = self._past(pane_ms, end_ms)
+        if pane.stale and self._past is not None:
+            self._past.forget()
+            pane.folded, sketches = self._past.range(pane_ms, pane_ms + self.definition.step_ms, pane_ms)
+            pane.sketch = sketches[0] if sketches else None
+            self._past.forget()
             pane.raw, pane.whole, pane.stale = [], None, False
             newest_ms = -1 if pane.folded is None else int(pane.folded.last_ms.max())
             pane.folded_until_ms = newest_ms + 1
         return pane.part(self.definition)
 
-    def _past(self, from_ms: int, to_ms: int) -> tuple[Part | None, Sketch | None]:
-        """From the history."""
-        if self._history is None:
-            return None, None
-        parts: dict[int, Part] = {}
-        sketches: dict[int, list[Sketch]] = {}
-        places = {series: i for i, series in enumerate(self.series)}
-        rule = self.definition.rule
-        for samples in self._history.samples(places.keys(), from_ms, to_ms):
-            at = places[samples.series]
-            block = block_of(samples).in_order()
-            part = part_of(block, rule)
-            parts[at] = joined(parts[at], part, rule) if at in parts else part
-            if self.definition.percentiles:
-                sketches.setdefault(at, []).append(sketch_of(block))
-        if not parts:
-            return None, None
-        part = assembled(len(places), self.dtype, rule, ((_place(at), each) for at, each in parts.items()))
-        sketch = _beside({at: merged(found) for at, found in sketches.items()}, len(places))
-        return part, sketch if self.definition.percentiles else None
-
     def _carry_at(self, start_ms: int) -> Carry:
         if self._known_from_ms is not None and start_ms < self._known_from_ms:
-            return self._past_carry(start_ms)
+            return self._carry if self._past is None else self._past.carry(start_ms)
         before: list[Part] = []
         for pane_ms in sorted((pane_ms for pane_ms in self._panes if pane_ms < start_ms), reverse=True):
             part = self._pane_part(pane_ms)
@@ -283,14 +230,6 @@ class Line:
         carry = self._carry
         for part in reversed(before):
             carry = carry.followed_by(part)
-        return carry
-
-    def _past_carry(self, start_ms: int) -> Carry:
-        carry = no_carry(len(self.series), self.dtype)
-        if self.definition.carries:
-            part, _ = self._past(start_ms - self.definition.memory_ms, start_ms)
-            if part is not None:
-                carry = carry.followed_by(part)
         return carry
 
     def _touched(self, pane_ms: int, before: Part | None) -> Iterator[int]:
@@ -321,64 +260,12 @@ class Line:
                 waiting &= found.count == 0
 
 
-def _by_pane(block: Block, step_ms: int) -> Iterator[tuple[int, Block]]:
-    times = block.times_ms
-    first_ms, last_ms = int(times.min()) // step_ms * step_ms, int(times.max()) // step_ms * step_ms
-    if first_ms == last_ms:
-        yield first_ms, block
-        return
-    if last_ms - first_ms == step_ms:  # the rule; then those that are newer come last, but for a few
-        newer = times >= last_ms
-        cut = int(newer.argmax())
-        yield first_ms, block.rows(slice(0, cut)) if cut else block.rows(~newer)
-        if cut and not newer[cut:].all():
-            yield first_ms, block.rows(slice(cut, None)).rows(~newer[cut:])
-        yield last_ms, block.rows(slice(cut, None)).rows(newer[cut:])
-        return
-    block = block.in_order()
-    panes = block.times_ms // step_ms
-    cuts = [0, *(np.flatnonzero(panes[1:] != panes[:-1]) + 1).tolist(), len(block)]
-    for a, b in pairwise(cuts):
-        yield int(panes[a]) * step_ms, block.rows(slice(a, b))
-
-
-def _one(blocks: list[Block]) -> Block:
-    if len(blocks) == 1:
-        return blocks[0]
-    quality = None
-    if any(block.quality is not None for block in blocks):
-        quality = np.concatenate(
-            [
-                np.zeros(block.values.shape, np.uint8) if block.quality is None else block.quality
-                for block in blocks
-            ]
-        )
-    return Block(
-        np.concatenate([block.times_ms for block in blocks]),
-        np.concatenate([block.values for block in blocks]),
-        quality,
-    )
-
-
-def _owned(block: Block) -> Block:
-    """A copy that does not keep a larger block alive."""
-    quality = None if block.quality is None else block.quality.copy()
-    return Block(block.times_ms.copy(), block.values.copy(), quality)
-
-
-def _place(at: int) -> Integers:
-    return np.array([at])
-
-
-def _beside(found: dict[int, Sketch], width: int) -> Sketch:
-    """Sketches of one series each, as one of all of them."""
-    rows: dict[int, int] = {}
-    for sketch in found.values():
-        for weight, values in sketch.levels:
-            rows[weight] = max(rows.get(weight, 0), len(values))
-    levels = {weight: np.full((count, width), np.nan) for weight, count in rows.items()}
-    for at, sketch in found.items():
-        for weight, values in sketch.levels:
-            levels[weight][: len(values), at] = values[:, 0]
-    halvings = max((sketch.halvings for sketch in found.values()), default=0)
-    return Sketch(tuple(sorted(levels.items(), key=lambda level: level[0])), halvings)
+def _run_ends(starts: list[int], definition: Definition) -> list[int]:
+    """For each of ascending windows, where the unbroken row of windows ends that it is in."""
+    ends: list[int] = []
+    following_ms = 0
+    for start_ms in reversed(starts):
+        end_ms = start_ms + definition.length_ms
+        ends.append(max(end_ms, ends[-1]) if ends and following_ms <= end_ms else end_ms)
+        following_ms = start_ms
+    return ends[::-1]

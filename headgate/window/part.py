@@ -52,6 +52,27 @@ class Block:
             self.values.nbytes + self.times_ms.nbytes + (0 if self.quality is None else self.quality.nbytes)
         )
 
+    @property
+    def codes(self) -> Codes:
+        """The quality, spelled out where all are good."""
+        return np.zeros(self.values.shape, np.uint8) if self.quality is None else self.quality
+
+    @staticmethod
+    def joined(blocks: Sequence[Block]) -> Block:
+        """Blocks of the same series, one below the other."""
+        if len(blocks) == 1:
+            return blocks[0]
+        quality = None
+        if any(block.quality is not None for block in blocks):
+            quality = np.concatenate([block.codes for block in blocks])
+        times = np.concatenate([block.times_ms for block in blocks])
+        return Block(times, np.concatenate([block.values for block in blocks]), quality)
+
+    def owned(self) -> Block:
+        """A copy that does not keep a larger block alive."""
+        quality = None if self.quality is None else self.quality.copy()
+        return Block(self.times_ms.copy(), self.values.copy(), quality)
+
     def rows(self, which: slice | Integers | NDArray[np.bool_]) -> Block:
         """Some of the rows."""
         quality = None if self.quality is None else self.quality[which]

@@ -70,6 +70,21 @@ def merged(sketches: Iterable[Sketch]) -> Sketch:
     return _bounded(levels, halvings)
 
 
+def sketches_beside(found: Sequence[tuple[Sequence[int], Sketch]], width: int) -> Sketch | None:
+    """Sketches of some series each, by their places, as one of `width` series; None of none."""
+    rows: dict[int, int] = {}
+    for _, sketch in found:
+        for weight, values in sketch.levels:
+            rows[weight] = max(rows.get(weight, 0), len(values))
+    levels = {weight: np.full((count, width), np.nan) for weight, count in rows.items()}
+    for places, sketch in found:
+        for weight, values in sketch.levels:
+            levels[weight][: len(values), list(places)] = values
+    halvings = max((sketch.halvings for _, sketch in found), default=0)
+    ordered = tuple(sorted(levels.items(), key=lambda level: level[0]))
+    return Sketch(ordered, halvings) if found else None
+
+
 def _exact(values: Floats, wanted: Sequence[float]) -> Floats:
     last = (~np.isnan(values)).sum(0) - 1
     columns = np.arange(values.shape[1])

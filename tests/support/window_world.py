@@ -30,8 +30,10 @@ class ListHistory:
     """Everything that was told, in the order of acquisition."""
 
     rows: list[tuple[Series, int, Value, int]] = field(default_factory=list)
+    asked: int = 0
 
     def samples(self, series: Collection[Series], from_ms: int, to_ms: int) -> Iterator[Told]:
+        self.asked += 1
         for each in series:
             found = sorted(
                 (row for row in self.rows if row[0] == each and from_ms <= row[1] < to_ms),

@@ -139,6 +139,19 @@ def test_a_late_sample_changes_the_time_weighted_mean_of_the_window_behind_it_to
     assert found.revisions[1_000, 1_000, F] == 2
 
 
+def test_a_long_row_of_late_samples_is_read_back_in_few_goes() -> None:
+    found = world(Definition(1_000, 1_000, Rule(), ALL), lateness_ms=0)
+    fill(found, *((t, 1.0) for t in range(0, 900_000, 1_000)))
+    found.seal()
+    found.history.asked = 0
+    fill(found, *((t, 2.0) for t in range(500, 600_000, 1_000)))
+    found.seal()
+    assert found.history.asked < 40
+    assert 600 <= found.source.counters.corrected <= 603
+    for start_ms in range(0, 600_000, 77_000):
+        found.expected((start_ms, 1_000, F))
+
+
 def test_samples_of_a_large_window_are_summed_up_before_they_fill_the_memory() -> None:
     found = world(
         Definition(600_000, 600_000, percentiles=(0.5, 0.99)), lateness_ms=1_000, memory_bytes=100_000
