@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from headgate.model import ClockState, Series, Value, Window, WindowRow
+from headgate.model import ClockState, Series, Window, WindowRow
 from headgate.window.definition import Definition
 from headgate.window.history import History
 from headgate.window.line import Closed, Line
@@ -391,16 +391,3 @@ def windows_of(summaries: Iterable[Summary]) -> list[Window]:
         for (start_ms, length_ms, step_ms, revision), merged in found.items()
     ]
     return sorted(windows, key=lambda window: (window.start_ms, window.revision))
-
-
-def add_rows(
-    source: Source,
-    series: tuple[Series, ...],
-    times_ms: Sequence[int],
-    rows: Sequence[Sequence[Value]],
-    quality: Sequence[Sequence[int]] = (),
-) -> None:
-    """Rows of one shape, keyed by the series themselves."""
-    shape = source.shape(series, series)
-    for i, (t_ms, row) in enumerate(zip(times_ms, rows, strict=True)):
-        shape.add(t_ms, row, quality[i] if quality else ())

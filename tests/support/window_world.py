@@ -11,7 +11,7 @@ import pytest
 
 from headgate.model import ClockState, Series, Value, WindowRow
 from headgate.window.definition import Definition
-from headgate.window.source import Source, SourceTuning, add_rows
+from headgate.window.source import Source, SourceTuning
 from tests.support.naive_windows import naive
 
 
@@ -176,5 +176,7 @@ class World:
     def _feed(self, at: int, fresh: bool) -> None:
         self.source.began(at + 1, ClockState.SYNCED, fresh=fresh)
         for each in self.batches[at]:
-            add_rows(self.source, each.series, each.times_ms, each.values, each.quality)
+            shape = self.source.shape(each.series, each.series)
+            for i, (t_ms, row) in enumerate(zip(each.times_ms, each.values, strict=True)):
+                shape.add(t_ms, row, each.quality[i] if each.quality else ())
         self.source.ended()
