@@ -20,9 +20,6 @@ from headgate.window.past import Past
 from headgate.window.quantiles import Sketch, merged
 from headgate.window.summary import Carry, no_carry
 
-FOLLOWERS = 3
-"""Windows behind a corrected one that are looked through for the one whose sample before has changed."""
-
 
 @dataclass(slots=True)
 class _Late:
@@ -138,7 +135,8 @@ class Line:
         again: dict[int, _Late] = {}
         last_ms = (closed_ms or 0) - self.definition.length_ms
         for pane_ms, noted in sorted(late.items()):
-            for start_ms in self._touched(pane_ms, noted.before):
+            in_row = pane_ms + self.definition.step_ms in late
+            for start_ms in self._touched(pane_ms, noted.before, in_row):
                 if born_ms <= start_ms <= last_ms:
                     again[start_ms] = noted.later_of(again.get(start_ms))
         starts = sorted(again)
@@ -232,9 +230,9 @@ class Line:
             carry = carry.followed_by(part)
         return carry
 
-    def _touched(self, pane_ms: int, before: Part | None) -> Iterator[int]:
+    def _touched(self, pane_ms: int, before: Part | None, in_row: bool) -> Iterator[int]:
         """The starts of windows that a late sample in this pane changes: those that hold it, and those whose
-        sample before it has become.
+        sample before it has become. `in_row`: the pane behind it is asked for as well.
         """
         length_ms, step_ms = self.definition.length_ms, self.definition.step_ms
         yield from range(pane_ms - length_ms + step_ms, pane_ms + 1, step_ms)
@@ -242,7 +240,11 @@ class Line:
             return
         after = self._pane_part(pane_ms)
         if after is None:
-            yield from range(pane_ms + step_ms, pane_ms + FOLLOWERS * length_ms + 1, step_ms)
+            if self._past is not None and self._known_from_ms is not None and not in_row:
+                reach_ms = step_ms + self.definition.memory_ms + length_ms
+                until_ms = min(self._known_from_ms, pane_ms + reach_ms)
+                for next_ms in self._past.next_panes(pane_ms + step_ms, until_ms):
+                    yield from range(max(pane_ms, next_ms - length_ms) + step_ms, next_ms + 1, step_ms)
             waiting = self._carry.last_ms // step_ms * step_ms == pane_ms
         else:
             waiting = after.count > 0

@@ -81,6 +81,21 @@ class Past:
         self._carried = (start_ms, carry)
         return carry
 
+    def next_panes(self, from_ms: int, to_ms: int) -> set[int]:
+        """The panes of [from_ms, to_ms) in which any series has its first sample that counts."""
+        step_ms, rule = self._definition.step_ms, self._definition.rule
+        missing, found = set(self._series), set()
+        slice_ms = SLICE_MS
+        while missing and from_ms < to_ms:
+            end_ms = min(to_ms, from_ms + slice_ms)
+            for samples in self._history.samples(frozenset(missing), from_ms, end_ms):
+                part = part_of(block_of(samples), rule)
+                if part.count[0] and samples.series in missing:
+                    missing.discard(samples.series)
+                    found.add(int(part.first_ms[0]) // step_ms * step_ms)
+            from_ms, slice_ms = end_ms, CARRY_SLICE_MS
+        return found
+
     def _looked_back(self, start_ms: int) -> Carry:
         """Slice by slice, and only for the series that were in none so far."""
         carry = no_carry(len(self._series), self._dtype)
