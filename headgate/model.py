@@ -136,7 +136,12 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """What a window amounts to for one series; `std` is the population's."""
+    """What a window amounts to for one series; `std` is the population's.
+
+    None where it was not asked for: `time_mean` weighs values with how long they held, `quality` is the share
+    of samples that are good; of a counter, `increase`, `rate` (per second; None as well where no time passed)
+    and how often it was reset. `percentiles`: shares (0..1) and values.
+    """
 
     count: int
     min: float | int
@@ -145,16 +150,46 @@ class WindowRow:
     std: float
     first: float | int
     last: float | int
+    sum: float | int | None = None
+    time_mean: float | None = None
+    quality: float | None = None
+    increase: float | int | None = None
+    rate: float | None = None
+    resets: int | None = None
+    percentiles: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A closed window [start_ms, start_ms + length_ms) of one source; `clock` is its samples' worst."""
+    """A closed window [start_ms, start_ms + length_ms) of one source; `clock` is its samples' worst.
+
+    `step_ms` apart from the next one; None: by its length. `revision`: 0, or of a window that was corrected a
+    number that grows with each correction.
+    """
 
     start_ms: int
     length_ms: int
     clock: ClockState
     rows: Mapping[Series, WindowRow]
+    step_ms: int | None = None
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmEvent:
+    """An alarm over a series was raised or cleared at `t_ms`, by `value` (None: there was none).
+
+    `limit` and `value` in the series' unit, of a rate per second, of `stale_s` in seconds.
+    """
+
+    alarm: str
+    series: Series
+    state: Literal["raised", "cleared"]
+    severity: str
+    condition: str
+    limit: float
+    t_ms: int
+    value: float | int | None
 
 
 def series_row(series: Series) -> list[str | int | None]:

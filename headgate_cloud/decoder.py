@@ -48,6 +48,8 @@ _COUNT: Final = (1, I64[1])
 _HEADER: Final = ("v", "kind", "stream", "epoch", "seq", "clock")
 _PAYLOAD: Final = {"samples": ("times", "columns"), "windows": ("windows",), "report": ("report",)}
 _STATS: Final = ("min", "max", "mean", "std", "first", "last")
+_ASKED: Final = ("sum", "tmean", "good", "inc", "rate", "resets", "p")
+_PERCENTILE: Final = re.compile(r"\d{1,3}(\.\d{1,6})?")
 
 Raw = int | float | bool | str
 Value = int | float | bool | str | Decimal
@@ -115,7 +117,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class WindowRow:
-    """One series in one window [start_ms, start_ms + length_ms)."""
+    """One series in one window [start_ms, start_ms + length_ms).
+
+    Of rows that differ in `correction` alone the highest holds. What is None was not asked for (or could not
+    be told, of a rate): `time_mean` weighs values with how long they held, `quality` is the share of samples
+    that are good, `rate` is the increase per second. `percentiles`: (percent, value).
+    """
 
     series: str
     start_ms: int
@@ -130,6 +137,15 @@ class WindowRow:
     std: int | float
     first: int | float
     last: int | float
+    step_ms: int
+    correction: int = 0
+    sum: int | float | None = None
+    time_mean: int | float | None = None
+    quality: int | float | None = None
+    increase: int | float | None = None
+    rate: int | float | None = None
+    resets: int | None = None
+    percentiles: tuple[tuple[float, int | float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,25 +289,38 @@ def _quality(value: object, path: str, length: int) -> tuple[int, ...]:
     return tuple(codes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start_ms: int
+    length_ms: int
+    step_ms: int
+    correction: int
+
+
 def _windows(whole: Mapping[str, object]) -> Iterator[WindowRow]:
     for i, window in enumerate(array(whole["windows"], "$.windows")):
         path = f"$.windows[{i}]"
-        found = fields(window, path, ("start", "length_ms", "rows"))
+        found = fields(window, path, ("start", "length_ms", "rows"), ("step_ms", "rev"))
         length_ms = integer(found["length_ms"], f"{path}.length_ms", _COUNT)
         start_ms = integer(found["start"], f"{path}.start")
-        if start_ms % length_ms:
-            raise Undecodable(f"{path}.start", f"{start_ms} is no multiple of {length_ms}")
+        step_ms = integer(found.get("step_ms", length_ms), f"{path}.step_ms", (1, length_ms))
+        correction = integer(found.get("rev", 0), f"{path}.rev", (0, I64[1]))
+        if start_ms % step_ms:
+            raise Undecodable(f"{path}.start", f"{start_ms} is no multiple of {step_ms}")
+        span = _Span(start_ms, length_ms, step_ms, correction)
         for name, row in mapping(found["rows"], f"{path}.rows").items():
-            yield _window_row(name, row, f"{path}.rows[{name[:130]!r}]", start_ms, length_ms)
+            yield _window_row(name, row, f"{path}.rows[{name[:130]!r}]", span)
 
 
-def _window_row(name: str, row: object, path: str, start_ms: int, length_ms: int) -> WindowRow:
-    found = fields(row, path, ("u", "d", "r", "n", *_STATS))
+def _window_row(name: str, row: object, path: str, span: _Span) -> WindowRow:
+    found = fields(row, path, ("u", "d", "r", "n", *_STATS), _ASKED)
     low, high, mean, std, first, last = (number(found[stat], f"{path}.{stat}") for stat in _STATS)
     return WindowRow(
         series=string(name, path, _SERIES),
-        start_ms=start_ms,
-        length_ms=length_ms,
+        start_ms=span.start_ms,
+        length_ms=span.length_ms,
+        step_ms=span.step_ms,
+        correction=span.correction,
         unit=string(found["u"], f"{path}.u"),
         decimals=_decimals(found["d"], f"{path}.d"),
         revision=integer(found["r"], f"{path}.r", (0, I64[1])),
@@ -302,7 +331,23 @@ def _window_row(name: str, row: object, path: str, start_ms: int, length_ms: int
         std=std,
         first=first,
         last=last,
+        sum=_asked(found, "sum", path),
+        time_mean=_asked(found, "tmean", path),
+        quality=_asked(found, "good", path),
+        increase=_asked(found, "inc", path),
+        rate=_asked(found, "rate", path),
+        resets=integer(found["resets"], f"{path}.resets", (0, I64[1])) if "resets" in found else None,
+        percentiles=tuple(_percentiles(found.get("p", {}), f"{path}.p")),
     )
+
+
+def _asked(found: Mapping[str, object], name: str, path: str) -> int | float | None:
+    return number(found[name], f"{path}.{name}") if name in found else None
+
+
+def _percentiles(found: object, path: str) -> Iterator[tuple[float, int | float]]:
+    for percent, value in mapping(found, path).items():
+        yield float(string(percent, path, _PERCENTILE)), number(value, f"{path}[{percent!r}]")
 
 
 def _report(value: object) -> Mapping[str, object]:

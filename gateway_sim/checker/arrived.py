@@ -68,6 +68,7 @@ class WindowRow:
     first: float | None
     last: float | None
     unit: str
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +156,20 @@ def double_of(bits: int) -> float:
 
 def _windows(window: dict[str, Any]) -> Iterator[WindowRow]:
     for name, row in window["rows"].items():
-        numbers = {key: _number(row[key]) for key in ("min", "max", "mean", "std", "first", "last")}
-        yield WindowRow(name, window["start"], window["length_ms"], row["n"], **numbers, unit=row["u"])
+        yield WindowRow(
+            series=name,
+            start_ms=window["start"],
+            length_ms=window["length_ms"],
+            n=row["n"],
+            min=_number(row["min"]),
+            max=_number(row["max"]),
+            mean=_number(row["mean"]),
+            std=_number(row["std"]),
+            first=_number(row["first"]),
+            last=_number(row["last"]),
+            unit=row["u"],
+            revision=window.get("rev", 0),
+        )
 
 
 def _number(value: float | str | None) -> float | None:

@@ -33,7 +33,7 @@ def _pack(windows: Sequence[Window], clock: ClockState, room_bytes: int) -> list
         done.clear()
 
     for window in windows:
-        head = f'{{"start":{window.start_ms},"length_ms":{window.length_ms},"rows":{{'
+        head = _head(window)
         size_bytes += len(head) + 3
         for name, text in _rows(window):
             if size_bytes + len(text) + 1 > room_bytes or (rows and name == before):
@@ -63,5 +63,28 @@ def _row(series: Series, stats: WindowRow) -> str:
     return (
         f'"{series.name}":{{"u":{json.dumps(series.unit)},"d":{d},"r":{series.revision},"n":{stats.count},'
         f'"min":{plain(stats.min)},"max":{plain(stats.max)},"mean":{plain(stats.mean)},'
-        f'"std":{plain(stats.std)},"first":{plain(stats.first)},"last":{plain(stats.last)}}}'
+        f'"std":{plain(stats.std)},"first":{plain(stats.first)},"last":{plain(stats.last)}{_asked(stats)}}}'
     )
+
+
+def _asked(stats: WindowRow) -> str:
+    """What is there where it was asked for."""
+    given = (
+        ("sum", stats.sum),
+        ("tmean", stats.time_mean),
+        ("good", stats.quality),
+        ("inc", stats.increase),
+        ("rate", stats.rate),
+        ("resets", stats.resets),
+    )
+    text = "".join(f',"{name}":{plain(value)}' for name, value in given if value is not None)
+    if stats.percentiles:
+        pairs = ",".join(f'"{100 * share:.6g}":{plain(value)}' for share, value in stats.percentiles)
+        text += f',"p":{{{pairs}}}'
+    return text
+
+
+def _head(window: Window) -> str:
+    step = "" if window.step_ms is None else f'"step_ms":{window.step_ms},'
+    revision = f'"rev":{window.revision},' if window.revision else ""
+    return f'{{"start":{window.start_ms},"length_ms":{window.length_ms},{step}{revision}"rows":{{'

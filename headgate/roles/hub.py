@@ -37,10 +37,9 @@ from headgate.store.store import Store
 from headgate.store.writer import Writer
 from headgate.uplink.pacing import UplinkTuning
 from headgate.uplink.sender import Uplink
+from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
-
-DEFAULT_WINDOW_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +101,9 @@ class _Hub:
         self._store = Store(root, thing, self._epoch)
         self._sites = SiteStore(root)
         self._site = site
-        length_ms = self._site.window_length_ms if self._site else DEFAULT_WINDOW_MS
-        self._pipeline = Pipeline(self._store, thing, length_ms, tuning.pipeline)
+        windows = self._site.windows if self._site else WindowsConfig()
+        alarms = self._site.alarms if self._site else ()
+        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline)
         self._writer = Writer()
         self._intake: Intake
         self._uplink = Uplink(
@@ -175,7 +175,7 @@ class _Hub:
                 await self._committer.until(due_ms)
             self._urgent = False
             await self._commit()
-            if self._clock.boot_ms() - sealed_ms >= self._tuning.seal_ms:
+            if self._pipeline.urgent or self._clock.boot_ms() - sealed_ms >= self._tuning.seal_ms:
                 sealed_ms = self._clock.boot_ms()
                 await self._seal()
 
@@ -259,7 +259,8 @@ class _Hub:
             log.info("site document %s accepted from %s", site.sha256, source)
         self._site = site
         self._requests.configured(site.devices, writes=site.writes)
-        await self._writer.call(self._pipeline.set_length, site.window_length_ms)
+        await self._writer.call(self._pipeline.set_windows, site.windows)
+        await self._writer.call(self._pipeline.set_alarms, site.alarms)
         self._announcer.wake()
 
     # Words to others.
@@ -284,12 +285,14 @@ class _Hub:
         count, size_bytes = self._store.outbox
         sent, asked = uplink.counters, self._requests.counters
         log.info(
-            "status: batches %d, values %d, windows %d, late %d, duplicates %d, refused %d, malformed %d; "
+            "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
+            "malformed %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
             "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d",
             taken.batches,
             taken.samples,
             taken.windows,
+            taken.corrected,
             taken.late,
             intake.duplicates,
             intake.refused,

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from headgate.alarm import config as alarms
+from headgate.alarm.config import AlarmsConfig
 from headgate.ble import config as ble
 from headgate.config.accepted import read_accepted, store_accepted
 from headgate.config.reader import Problems, Section, describe
@@ -25,6 +27,8 @@ from headgate.requests import permits
 from headgate.requests.directory import devices_of
 from headgate.roles.site_reading import read_site
 from headgate.threads import in_thread
+from headgate.window import config as windows
+from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +37,6 @@ MAX_INLINE_BYTES = 2_048
 """A nucleus lite reads at most 9,000 B of configuration, of which site documents are only a part."""
 MAX_SITE_BYTES = 1024 * 1024
 FETCH_TIMEOUT_S = 20.0
-MAX_WINDOW_S = 600
-"""The journal is kept, and read again at start, for as long as a window is open."""
 SCHEMES = ("file", "http", "https")
 
 
@@ -63,7 +65,8 @@ class Site:
     """
 
     sha256: str
-    window_length_ms: int
+    windows: WindowsConfig = field(default_factory=WindowsConfig)
+    alarms: AlarmsConfig = ()
     devices: Mapping[str, str] = field(default_factory=dict)
     writes: bool = False
 
@@ -99,6 +102,7 @@ def parse_site(data: bytes, source: str) -> Site:
     return Site(
         hashlib.sha256(data).hexdigest(),
         sections["windows"],
+        sections["alarms"],
         devices_of(document),
         sections["requests"].writes,
     )
@@ -167,14 +171,9 @@ def _inline(value: object, top: Section) -> bytes:
     return data
 
 
-def _windows(section: Section) -> int:
-    length_s = section.number("length_s", 10, low=1, high=MAX_WINDOW_S)
-    section.close()
-    return round(length_s * 1000)
-
-
 OWNERS = {
-    "windows": _windows,
+    "windows": windows.parse,
+    "alarms": alarms.parse,
     "modbus": modbus.parse,
     "ble": ble.parse,
     "files": files.parse,

@@ -12,17 +12,22 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from headgate import columns as columns_of
+from headgate.alarm.config import AlarmsConfig
+from headgate.alarm.watch import Watch
+from headgate.clock import UTC_PLAUSIBLE_MS
 from headgate.columns import Columns
 from headgate.envelope import header, reports
+from headgate.envelope.alarms import pack_event
 from headgate.envelope.header import Part
 from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
+from headgate.roles.hub_windows import Windows
 from headgate.store.state import Queued
 from headgate.store.store import Journaled, Store
-from headgate.window.tumbling import Tumbling
+from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +36,6 @@ log = logging.getLogger(__name__)
 class PipelineTuning:
     """How long things may wait. `live_age_ms`: samples older than that when sealed go by stream backlog."""
 
-    lateness_ms: int = 1_000
     idle_ms: int = 15_000
     live_age_ms: int = 30_000
     blocks_every_ms: int = 60_000
@@ -40,11 +44,15 @@ class PipelineTuning:
 
 @dataclass(slots=True)
 class PipelineCounters:
-    """Since start; samples unless a name says otherwise. `late` came behind their window's end."""
+    """Since start; samples unless a name says otherwise.
+
+    `late` came when their window was closed; `corrected` windows were sent again for it.
+    """
 
     batches: int = 0
     samples: int = 0
     late: int = 0
+    corrected: int = 0
     unfit: int = 0
     refused_batches: int = 0
     windows: int = 0
@@ -56,12 +64,6 @@ class _Raw:
     columns: Columns
     clock: ClockState
     newest_ms: int
-
-
-@dataclass(slots=True)
-class _Source:
-    windows: Tumbling
-    heard_boot_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +80,33 @@ class Pipeline:
 
     store: Store
     thing: str
-    length_ms: int
+    windows: WindowsConfig
+    alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
     counters: PipelineCounters = field(default_factory=PipelineCounters)
     _raw: list[_Raw] = field(default_factory=list)
-    _sources: dict[str, _Source] = field(default_factory=dict)
+    _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
+    _events: list[Part] = field(default_factory=list)
+    _watch: Watch = field(init=False)
     _end: int = 0
     _blocks_boot_ms: int = 0
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
 
+    def __post_init__(self) -> None:
+        self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
+        self._watch = Watch(self.alarms)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something waits that is to be sealed at once."""
+        return bool(self._events)
+
     def recover(self, boot_ms: int) -> int:
         """Rebuild what was in memory from the journal; returns how many batches were replayed."""
         progress = self.store.progress
-        length_ms = progress.window_length_ms or self.length_ms
-        for (bridge, length), until_ms in self.store.state.windows_closed().items():
-            if length == length_ms:
-                windows = Tumbling(length, self.tuning.lateness_ms, until_ms)
-                self._sources[bridge] = _Source(windows, boot_ms)
-        wanted, self.length_ms = self.length_ms, length_ms
+        self._windows.recover(boot_ms)
         self._end = max(progress.packed, progress.blocks, progress.replay)
         self._blocks_boot_ms = boot_ms
         count = 0
@@ -105,20 +114,18 @@ class Pipeline:
             self._consume(item, boot_ms)
             count += 1
         self._end = max(self._end, self.store.journal.end)
-        self.set_length(wanted)
         return count
 
-    def set_length(self, length_ms: int) -> None:
-        """Change the windows' length: open ones close as they stand, new ones start at the next multiple."""
-        if length_ms == self.length_ms:
-            return
-        for source in self._sources.values():
-            source.windows.close_all()
-            self._closed += source.windows.take_closed()
-            until_ms = source.windows.closed_until_ms
-            start_ms = None if until_ms is None else -(-until_ms // length_ms) * length_ms
-            source.windows = Tumbling(length_ms, self.tuning.lateness_ms, start_ms)
-        self.length_ms = length_ms
+    def set_windows(self, windows: WindowsConfig) -> None:
+        """Open windows close as they stand, new ones start at the next multiple of their step."""
+        if windows != self.windows:
+            self.windows = windows
+            self._closed += self._windows.change(windows)
+
+    def set_alarms(self, alarms: AlarmsConfig) -> None:
+        """Other alarms from now on; their states begin anew."""
+        if alarms != self.alarms:
+            self.alarms, self._watch = alarms, Watch(alarms)
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
@@ -139,7 +146,17 @@ class Pipeline:
 
         The returned envelopes are durable and may be published.
         """
-        self._close_silent(boot_ms)
+        self._closed += self._windows.take_closed(boot_ms)
+        for bridge, late in self._windows.take_late().items():
+            self.counters.late += late
+            self._complaints.warning(
+                f"{bridge} late",
+                "bridge %s: %d samples came after their window was closed; it is sent again",
+                bridge,
+                late,
+            )
+        if utc_ms >= UTC_PLAUSIBLE_MS:
+            self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
@@ -153,9 +170,10 @@ class Pipeline:
                     queued.append(
                         tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
-                tx.windows_closed(self._closed_until())
-                tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=self.length_ms)
-            self._raw, self._closed, self._reports = [], [], []
+                tx.windows_closed(self._windows.closed_until())
+                length_ms = self.windows.default.length_ms
+                tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
+            self._raw, self._closed, self._reports, self._events = [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
 
@@ -164,7 +182,7 @@ class Pipeline:
         batch, progress = item.batch, self.store.progress
         fresh = item.position >= progress.packed
         self._end = max(self._end, item.end)
-        groups = self._columns(batch, fresh)
+        groups, unfit = self._columns(batch, fresh)
         if item.position >= progress.blocks:
             for columns in groups:
                 self.store.keep(item.position, columns)
@@ -175,9 +193,14 @@ class Pipeline:
                 self.counters.dropped_by_bridges += batch.dropped
                 self._report_dropped(batch, batch.dropped, "shed by the bridge")
             self._raw += [_Raw(columns, batch.clock, max(columns.times_ms)) for columns in groups]
-        self._window(item, groups, fresh, boot_ms)
+        if batch.clock is not ClockState.UNSYNCED:
+            events = self._watch.samples(groups)
+            if fresh:
+                self._events += [pack_event(event, batch.clock) for event in events]
+        if groups:
+            self._window(item, None if unfit else self.store.table(batch.dictionary), groups, boot_ms)
 
-    def _columns(self, batch: Batch, fresh: bool) -> list[Columns]:
+    def _columns(self, batch: Batch, fresh: bool) -> tuple[list[Columns], int]:
         try:
             table = self.store.table(batch.dictionary)
             if table is None:
@@ -188,7 +211,7 @@ class Pipeline:
             self._complaints.warning(batch.bridge, "%s: its samples are passed over", error)
             if fresh:
                 self._report_dropped(batch, sum(len(frame.series) for frame in batch.frames), str(error))
-            return []
+            return [], 0
         if unfit:
             self.counters.unfit += unfit
             self._complaints.warning(
@@ -197,7 +220,7 @@ class Pipeline:
                 batch.bridge,
                 unfit,
             )
-        return groups
+        return groups, unfit
 
     def _report_dropped(self, batch: Batch, count: int, why: str) -> None:
         """Have the cloud told, in the transaction that makes the rest of the batch sealed."""
@@ -205,36 +228,21 @@ class Pipeline:
         report = reports.dropped(f"{batch.bridge}/*", min(times), max(times), count, why, batch.clock)
         self._reports.append(report)
 
-    def _window(self, item: Journaled, groups: Sequence[Columns], fresh: bool, boot_ms: int) -> None:
+    def _window(
+        self, item: Journaled, table: Sequence[Series] | None, groups: Sequence[Columns], boot_ms: int
+    ) -> None:
+        """Into windows: rows as they came or, where there is no `table`, the columns of what fits."""
         batch = item.batch
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
             return
-        source = self._sources.get(batch.bridge)
-        if source is None:
-            source = _Source(Tumbling(self.length_ms, self.tuning.lateness_ms), boot_ms)
-            self._sources[batch.bridge] = source
-        source.heard_boot_ms = boot_ms
-        late = source.windows.add(groups, item.position, batch.clock)
-        self._closed += source.windows.take_closed()
-        if late and fresh:
-            self.counters.late += late
-            self._complaints.warning(
-                f"{batch.bridge} late",
-                "bridge %s: %d samples came after their window was closed; they are sent raw only",
-                batch.bridge,
-                late,
-            )
-
-    def _close_silent(self, boot_ms: int) -> None:
-        for source in self._sources.values():
-            if boot_ms - source.heard_boot_ms >= self.tuning.idle_ms:
-                source.windows.close_all()
-                self._closed += source.windows.take_closed()
+        fresh = item.position >= self.store.progress.packed
+        self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
         room_bytes = header.room_bytes(self.thing)
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts = [("reports", part) for part in self._reports]
+        parts = [("alarms", part) for part in self._events]
+        parts += [("reports", part) for part in self._reports]
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
                 groups = [
@@ -244,26 +252,16 @@ class Pipeline:
                 ]
                 parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
-            self.counters.windows += len(closed)
+            self.counters.windows += sum(not window.revision for window in closed)
+            self.counters.corrected += sum(window.revision > 0 for window in closed)
             parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
         return parts
 
-    def _closed_until(self) -> dict[tuple[str, int], int]:
-        found = ((bridge, source.windows) for bridge, source in self._sources.items())
-        return {
-            (bridge, windows.length_ms): windows.closed_until_ms
-            for bridge, windows in found
-            if windows.closed_until_ms is not None
-        }
-
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""
-        positions = [source.windows.oldest_position for source in self._sources.values()]
-        return min(
-            self._end,
-            self.store.progress.blocks,
-            *(position for position in positions if position is not None),
-        )
+        positions = [self._end, self.store.progress.blocks]
+        oldest = self._windows.oldest_position()
+        return min(positions if oldest is None else [*positions, oldest])
 
     def _seal_blocks(self, boot_ms: int) -> None:
         due = boot_ms - self._blocks_boot_ms >= self.tuning.blocks_every_ms

@@ -1,4 +1,4 @@
-"""Decides what to send next: live first, then what was lost on the way, then the backlog. Pure; time is told.
+"""Decides what to send next: alarms, live, what was lost on the way, the backlog. Pure; time is told.
 
 Rows of the outbox up to the cursor are in memory here (live, backlog or unacknowledged) or done with; those
 behind it are read when their turn comes.
@@ -35,6 +35,10 @@ class _Sent:
     in_flight: bool = True
 
 
+MAX_ALARMS = 256
+"""Alarms kept in memory ahead of all else; more are read from the outbox in their turn."""
+
+
 class Planner:
     """The state of one uplink. Publish what `next` returns, then call `done`, `failed` or `refused`."""
 
@@ -43,6 +47,7 @@ class Planner:
         self.counters = UplinkCounters()
         self._live: deque[Queued] = deque()
         self._live_bytes = 0
+        self._alarms: deque[Queued] = deque()
         self._backlog: deque[Queued] = deque()
         self._unacknowledged: dict[int, _Sent] = {}  # by row, the longest waiting first
         self._unacknowledged_bytes = 0
@@ -80,14 +85,18 @@ class Planner:
             self._newest_row = item.row
             if self._all_read:
                 self._cursor = item.row
-            if item.envelope.live:
+            if self._is_alarm(item):
+                self._alarms.append(item)
+            elif item.envelope.live:
                 self._live.append(item)
                 self._live_bytes += len(item.envelope.body)
             elif self._all_read:
                 self._cursor = item.row - 1
                 self._all_read = False
         while self._live_bytes > self.tuning.live_bytes:
-            self._forget_oldest_live()
+            self._forget_oldest(self._live)
+        while len(self._alarms) > MAX_ALARMS:
+            self._forget_oldest(self._alarms)
 
     def wants_rows_after(self) -> int | None:
         """The row behind which the outbox is to be read next; None while that is not needed."""
@@ -100,14 +109,15 @@ class Planner:
         """What was read behind `after_row`; `last`: there is nothing more."""
         if after_row != self._cursor:  # the cursor went back meanwhile
             return
-        known = {item.row for item in self._live}
-        self._backlog.extend(
-            item
-            for item in found
-            if item.row not in known
-            and item.row not in self._unacknowledged
-            and not self._acks.covers(item.envelope.id)
-        )
+        known = {item.row for item in self._live} | {item.row for item in self._alarms}
+        for item in found:
+            if (
+                item.row not in known
+                and item.row not in self._unacknowledged
+                and not self._acks.covers(item.envelope.id)
+            ):
+                first = self._is_alarm(item) and len(self._alarms) < MAX_ALARMS
+                (self._alarms if first else self._backlog).append(item)
         if found:
             self._cursor = found[-1].row
         if last:  # what was offered after the question may not be among what was found
@@ -159,6 +169,7 @@ class Planner:
         if sent is not None and sent.attempts == 1:
             self._remove(row)
             front = self._live if sent.item.envelope.live else self._backlog
+            front = self._alarms if self._is_alarm(sent.item) else front
             front.appendleft(sent.item)
             self._live_bytes += len(sent.item.envelope.body) if front is self._live else 0
         if now_ms >= self._blocked_until_ms:  # those in flight together fail once
@@ -176,11 +187,12 @@ class Planner:
         freed = [row for row, sent in self._unacknowledged.items() if covers(ack, sent.item.envelope.id)]
         for row in freed:
             self._remove(row)
-        waiting = len(self._backlog) + len(self._live)
+        waiting = len(self._backlog) + len(self._live) + len(self._alarms)
         self._backlog = deque(item for item in self._backlog if not covers(ack, item.envelope.id))
         self._live = deque(item for item in self._live if not covers(ack, item.envelope.id))
+        self._alarms = deque(item for item in self._alarms if not covers(ack, item.envelope.id))
         self._live_bytes = sum(len(item.envelope.body) for item in self._live)
-        count = len(freed) + waiting - len(self._backlog) - len(self._live)
+        count = len(freed) + waiting - len(self._backlog) - len(self._live) - len(self._alarms)
         if count:
             self._progressed(now_ms)
         self.counters.acknowledged += count
@@ -196,6 +208,8 @@ class Planner:
         return 1 if self._retry_ms > self.tuning.retry_first_ms else self.tuning.max_in_flight
 
     def _pick(self, now_ms: int) -> Queued | None:
+        if self._alarms and self._has_room(self._alarms[0], 1.0):
+            return self._alarms[0]
         again = self._due_again(now_ms)
         live = self._live[0] if self._live and self._has_room(self._live[0], 1.0) else None
         part = self.tuning.backlog_part
@@ -213,6 +227,10 @@ class Planner:
             if not sent.in_flight and now_ms >= self._due_ms(sent):
                 return sent.item
         return None
+
+    @staticmethod
+    def _is_alarm(item: Queued) -> bool:
+        return item.envelope.id.stream == "alarms"
 
     def _due_ms(self, sent: _Sent) -> int:
         """When to send it again. While nothing at all is acknowledged, one envelope is sent as a probe at
@@ -242,7 +260,9 @@ class Planner:
             self._unacknowledged[item.row] = sent
             self._credit = max(0.0, self._credit - 1)
             return
-        if self._live and self._live[0] is item:
+        if self._alarms and self._alarms[0] is item:
+            self._alarms.popleft()
+        elif self._live and self._live[0] is item:
             self._live.popleft()
             self._live_bytes -= len(item.envelope.body)
             self._credit = min(1.0, self._credit + self.tuning.backlog_share)
@@ -274,12 +294,12 @@ class Planner:
 
     def _age_live(self, utc_ms: int) -> None:
         while self._live and utc_ms - self._live[0].sealed_ms > self.tuning.live_age_ms:
-            self._forget_oldest_live()
+            self._forget_oldest(self._live)
 
-    def _forget_oldest_live(self) -> None:
+    def _forget_oldest(self, waiting: deque[Queued]) -> None:
         """Leave it to the outbox: it will be read again as backlog."""
-        item = self._live.popleft()
-        self._live_bytes -= len(item.envelope.body)
+        item = waiting.popleft()
+        self._live_bytes -= len(item.envelope.body) if waiting is self._live else 0
         if item.row <= self._cursor:
             self._cursor = min([item.row, *(waiting.row for waiting in self._backlog)]) - 1
             self._backlog.clear()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -24,7 +24,7 @@ class ReadSample:
 
 @dataclass(frozen=True)
 class ReadWindow:
-    """One row of one window."""
+    """One row of one window; `rest` is what was asked for beside the plain statistics, as JSON."""
 
     series: str
     start_ms: int
@@ -36,6 +36,11 @@ class ReadWindow:
     std: float
     first: float
     last: float
+    revision: int = 0
+    rest: str = ""
+
+
+_STATS = ("n", "min", "max", "mean", "std", "first", "last")
 
 
 def load(body: bytes) -> dict[str, Any]:
@@ -85,11 +90,26 @@ def windows(body: bytes) -> list[ReadWindow]:
             name,
             window["start"],
             window["length_ms"],
-            *(row[key] for key in ("n", "min", "max", "mean", "std", "first", "last")),
+            **{key: row[key] for key in _STATS},
+            revision=window.get("rev", 0),
+            rest=json.dumps({key: value for key, value in row.items() if key not in _STATS}, sort_keys=True),
         )
         for window in whole["windows"]
         for name, row in window["rows"].items()
     ]
+
+
+def newest_windows(found: Iterable[ReadWindow]) -> list[ReadWindow]:
+    """Of each window the one of the highest revision, less its number; the same twice is an error."""
+    newest: dict[tuple[str, int, int], ReadWindow] = {}
+    seen: set[tuple[str, int, int, int]] = set()
+    for window in found:
+        key = (window.series, window.start_ms, window.length_ms)
+        assert (*key, window.revision) not in seen, f"{key} revision {window.revision} twice"
+        seen.add((*key, window.revision))
+        if key not in newest or newest[key].revision < window.revision:
+            newest[key] = window
+    return [replace(window, revision=0) for window in newest.values()]
 
 
 def comparable(value: float | int | str | bool | None) -> float | int | str | bool | None:

@@ -15,13 +15,18 @@ from headgate.config.stateroot import StateRoot
 from headgate.model import Ack, Batch, ClockState, Frame, Series, dictionary_hash
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.store.store import Store
+from headgate.window.config import WindowsConfig
+from headgate.window.definition import STATISTICS, Definition
+from headgate.window.part import Rule
 
 TABLE = tuple(Series(f"meter-a/t{i}", "V", "f64", 1) for i in range(3))
 BRIDGE, RUN = "modbus", 7
 START_MS = 1_763_685_599_000
-WINDOW_MS = 1_000
+WINDOWS = WindowsConfig(
+    Definition(1_000, 1_000, Rule(60_000, 0), frozenset(STATISTICS), (0.5,)), lateness_ms=300
+)
 BATCHES = 14
-TUNING = PipelineTuning(lateness_ms=300, idle_ms=10**9, blocks_every_ms=3_000)
+TUNING = PipelineTuning(idle_ms=10**9, blocks_every_ms=3_000)
 
 EXIT_CRASHED = 9
 EXIT_FAILED = 3
@@ -56,7 +61,7 @@ class Record:
 def run_hub(root: Path, record: Record, epoch: int) -> None:
     """Take all batches that are not acknowledged, seal after each second one, acknowledge some envelopes."""
     store = Store(StateRoot(root), "gw", epoch, segment_bytes=700)
-    pipeline = Pipeline(store, "gw", WINDOW_MS, TUNING)
+    pipeline = Pipeline(store, "gw", WINDOWS, (), TUNING)
     boot_ms = max(record.all("acked"), default=0) * 400
     pipeline.recover(boot_ms)
     acks: list[Ack] = []
@@ -69,10 +74,7 @@ def run_hub(root: Path, record: Record, epoch: int) -> None:
                 key = item.envelope.id
                 record.add("published", [key.stream, key.epoch, key.seq, item.envelope.body.decode()])
                 acks = [Ack(key.stream, key.epoch, key.seq - 2, [])]
-    for source in pipeline._sources.values():
-        source.windows.close_all()
-        pipeline._closed += source.windows.take_closed()
-    pipeline.seal([], START_MS + 10**6, 10**6)
+    pipeline.seal([], START_MS + 10**6, 2 * TUNING.idle_ms)
     for queued in store.queued(0, 10_000):
         key = queued.envelope.id
         record.add("kept", [key.stream, key.epoch, key.seq, queued.envelope.body.decode()])

@@ -52,7 +52,9 @@ def check(folder: Path) -> None:
     assert len(accepted) > 20
     missing = [v for v in accepted for s in TABLE if per_value[s.name, v] != FRAMES]
     assert not missing, "acknowledged to the bridge and lost"
-    windows = Counter((w.series, w.start_ms) for body in bodies.values() for w in reader.windows(body))
+    windows = Counter(
+        (w.series, w.start_ms, w.revision) for body in bodies.values() for w in reader.windows(body)
+    )
     assert not windows or max(windows.values()) == 1
 
 

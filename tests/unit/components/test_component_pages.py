@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from headgate.alarm.config import parse_mapping as parse_alarms
 from headgate.ble.config import parse_mapping as parse_ble
 from headgate.ble.decoders.fields import TYPES as FIELD_TYPES
 from headgate.ble.decoders.quantity import RSSI
@@ -25,6 +26,7 @@ from headgate.modbus.transports import KINDS
 from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
 from headgate.roles.site_follower import parse_component
+from headgate.window.config import parse_mapping as parse_windows
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPONENTS = sorted(path.parent.name for path in (ROOT / "components").glob("*/README.md"))
@@ -56,6 +58,12 @@ def section(text: str, heading: str, level: str = "##") -> str:
 def keys(text: str) -> set[str]:
     """The first column of a table."""
     return set(re.findall(r"(?m)^\| `([^`]+)` \|", text))
+
+
+def every_key(text: str) -> set[str]:
+    """The keys in the first column of a table, where a row may name several."""
+    rows = re.findall(r"(?m)^\| (`[^|]+`) \|", text)
+    return {key for row in rows for key in re.findall(r"`([^`]+)`", row)}
 
 
 def accepted(parse: Parse, document: Mapping[str, Any]) -> set[str]:
@@ -214,6 +222,27 @@ def test_the_example_of_a_files_section_is_accepted() -> None:
         False,
         True,
     ]
+
+
+def test_every_key_of_the_windows_section_is_documented_and_accepted() -> None:
+    documented = every_key(section(page("headgate.Hub"), "Windows", "####"))
+    known = accepted(parse_windows, {NO_SUCH_KEY: 1})
+    rule = {"match": "a/b", NO_SUCH_KEY: 1}
+    known |= {f"series[].{key}" for key in accepted(parse_windows, {"series": [rule]})}
+    assert documented == known
+
+
+def test_every_key_of_the_alarms_section_is_documented_and_accepted() -> None:
+    documented = every_key(section(page("headgate.Hub"), "Alarms", "####"))
+    rule = {"name": "n", "series": "a/b", "above": 1, NO_SUCH_KEY: 1}
+    known = {f"rules[].{key}" for key in accepted(parse_alarms, {"rules": [rule]})}
+    assert documented == known
+
+
+def test_the_examples_of_windows_and_alarms_are_accepted() -> None:
+    windows, alarms = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.Hub"))
+    assert len(parse_windows(yaml.safe_load(windows)["windows"]).rules) == 4
+    assert len(parse_alarms(yaml.safe_load(alarms)["alarms"])) == 3
 
 
 @pytest.mark.parametrize(("component", "parse"), PARSERS)

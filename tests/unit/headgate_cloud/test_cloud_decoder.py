@@ -55,6 +55,16 @@ def test_every_kind_is_exact() -> None:
     }
 
 
+def test_what_a_window_was_asked_for_and_its_correction() -> None:
+    (row,) = decode(golden("windows_asked")).windows
+    assert (row.start_ms, row.length_ms, row.step_ms, row.correction) == (1763685601000, 10000, 1000, 81920)
+    assert (row.max, row.sum) == (2**64 - 1, 2 * (2**64 - 1))
+    assert (row.time_mean, row.quality, row.increase, row.rate, row.resets) == (9.25, 0.98, 13, 1.3, 0)
+    assert row.percentiles == ((50.0, 9.5), (99.9, 18.0))
+    (plain,) = decode(golden("windows")).windows
+    assert (plain.step_ms, plain.correction, plain.sum, plain.percentiles) == (10000, 0, None, ())
+
+
 def test_windows_and_report() -> None:
     (row,) = decode(golden("windows")).windows
     assert (row.series, row.start_ms, row.length_ms, row.n) == (

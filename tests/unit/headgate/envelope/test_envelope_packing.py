@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.columns import Columns
 from headgate.envelope import header, numbers
+from headgate.envelope.alarms import pack_event
 from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
-from headgate.model import ClockState, EnvelopeId, Kind, Quality, Series, Value, Window, WindowRow
+from headgate.model import AlarmEvent, ClockState, EnvelopeId, Kind, Quality, Series, Value, Window, WindowRow
+from headgate_cloud.decoder import decode
 from tests.support import envelope_reader as reader
 
 THING = "t" * 128
@@ -123,6 +126,43 @@ def test_the_longest_header_has_room() -> None:
 
 def a_row(n: int) -> WindowRow:
     return WindowRow(n, 1.1, 2.2, 1.2345678901234567, 0.1, 1.1, 2.2)
+
+
+def test_what_was_asked_for_and_a_correction_reach_the_cloud() -> None:
+    asked = replace(
+        a_row(3),
+        sum=1 << 65,
+        time_mean=1.5,
+        quality=0.75,
+        increase=7,
+        rate=0.5,
+        resets=2,
+        percentiles=((0.5, 1.25), (0.999, 2.0)),
+    )
+    window = Window(3_000, 10_000, ClockState.SYNCED, {Series("a/b"): asked}, step_ms=1_000, revision=12)
+    (part,) = pack_windows([window], ROOM_BYTES)
+    (row,) = decode(header.seal(part, KEY, None)).windows
+    assert (row.start_ms, row.length_ms, row.step_ms, row.correction) == (3_000, 10_000, 1_000, 12)
+    assert (row.sum, row.time_mean, row.quality) == (1 << 65, 1.5, 0.75)
+    assert (row.increase, row.rate, row.resets) == (7, 0.5, 2)
+    assert row.percentiles == ((50.0, 1.25), (99.9, 2.0))
+
+
+def test_an_alarm_is_plain_json() -> None:
+    event = AlarmEvent("hot", Series("a/b", "°C"), "raised", "critical", "above", 80.0, 1_000, 81.5)
+    found = decode(header.seal(pack_event(event, ClockState.SYNCED), KEY, None)).report
+    assert found == {
+        "type": "alarm",
+        "alarm": "hot",
+        "series": "a/b",
+        "state": "raised",
+        "severity": "critical",
+        "condition": "above",
+        "limit": 80.0,
+        "t": 1_000,
+        "value": 81.5,
+        "u": "°C",
+    }
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.lists(a_series(), unique=True, max_size=60)), max_size=4))

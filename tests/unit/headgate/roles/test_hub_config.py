@@ -31,7 +31,7 @@ def test_an_inline_document_may_be_a_mapping_or_text() -> None:
     for inline in ({"schema": 1, "windows": {"length_s": 5}}, "schema: 1\nwindows: {length_s: 5}\n"):
         data = parse_config({"inline": inline}).inline
         assert data is not None
-        assert parse_site(data, "inline").window_length_ms == 5_000
+        assert parse_site(data, "inline").windows.default.length_ms == 5_000
 
 
 @pytest.mark.parametrize(
@@ -68,5 +68,6 @@ def test_a_site_document_is_validated_whole() -> None:
         parse_site(text, "site.yaml")
     for word in ("windows.length_s", "windows.longer", "modbus.devices", "bluetooth"):
         assert word in str(caught.value)
-    assert parse_site(b"schema: 1\nwindows: {length_s: 0.5e1}\n", "site.yaml").window_length_ms == 5_000
-    assert parse_site(b"schema: 1\n", "site.yaml").window_length_ms == 10_000
+    site = parse_site(b"schema: 1\nwindows: {length_s: 0.5e1}\n", "site.yaml")
+    assert site.windows.default.length_ms == 5_000
+    assert parse_site(b"schema: 1\n", "site.yaml").windows.default.length_ms == 10_000

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from headgate.alarm.config import parse_mapping as parse_alarms
 from headgate.batch import encode
 from headgate.config.stateroot import StateRoot
 from headgate.model import Batch, ClockState, Frame, Series, dictionary_hash
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.store.store import Store
+from headgate.window.config import WindowsConfig
+from headgate.window.config import parse_mapping as parse_windows
+from headgate.window.definition import Definition
 from tests.support import envelope_reader as reader
 
 TABLE = (Series("meter-a/x", "V", "f64", 1),)
@@ -20,7 +24,7 @@ UTC_MS = 1_763_685_600_000
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     store = Store(StateRoot(tmp_path), "gw", 1)
-    pipeline = Pipeline(store, "gw", 10_000, PipelineTuning())
+    pipeline = Pipeline(store, "gw", WindowsConfig(), (), PipelineTuning())
     pipeline.recover(0)
     yield pipeline
     store.close()
@@ -81,7 +85,7 @@ def test_a_batch_that_its_table_does_not_explain_is_reported_and_passed_over(pip
 
 def test_another_length_starts_where_the_former_ends(pipeline: Pipeline) -> None:
     take(pipeline, 1, [1_000, 12_000])
-    pipeline.set_length(15_000)
+    pipeline.set_windows(WindowsConfig(Definition(15_000, 15_000)))
     take(pipeline, 2, [19_000, 21_000, 29_999, 31_000])
     take(pipeline, 3, [50_000])
     windows = [
@@ -93,6 +97,61 @@ def test_another_length_starts_where_the_former_ends(pipeline: Pipeline) -> None
     ]
     assert sorted(windows) == [(0, 10_000, 1), (10_000, 10_000, 1), (30_000, 15_000, 1)]
     assert pipeline.counters.late == 3
+
+
+def test_a_late_sample_has_its_window_sent_again(pipeline: Pipeline) -> None:
+    take(pipeline, 1, [1_000, 12_000])
+    sealed(pipeline, 12_500)
+    take(pipeline, 2, [2_000, 12_600])
+    windows = [body["windows"] for _, body in sealed(pipeline, 12_700) if body["kind"] == "windows"]
+    ((window,),) = windows
+    assert (window["start"] - UTC_MS, window["rows"]["meter-a/x"]["n"]) == (0, 2)
+    assert window["rev"] > 0
+    assert (pipeline.counters.late, pipeline.counters.corrected, pipeline.counters.windows) == (1, 1, 1)
+
+
+def test_an_alarm_is_urgent_and_comes_first(pipeline: Pipeline) -> None:
+    pipeline.set_alarms(parse_alarms({"rules": [{"name": "high", "series": "*/x", "above": 100}]}))
+    take(pipeline, 1, [900])
+    assert not pipeline.urgent
+    take(pipeline, 2, [1_100, 1_200])
+    assert pipeline.urgent
+    (stream, body), *_ = sealed(pipeline, 1_300)
+    assert (stream, body["report"]["alarm"], body["report"]["t"]) == ("alarms", "high", UTC_MS + 1_100)
+    assert not pipeline.urgent
+    assert sealed(pipeline, 1_400) == []
+
+
+def test_a_pattern_says_what_is_made_of_a_series(pipeline: Pipeline) -> None:
+    given = {
+        "length_s": 60,
+        "series": [
+            {
+                "match": "meter-?/x",
+                "length_s": 2,
+                "step_s": 1,
+                "counter": True,
+                "percentiles": [50],
+                "statistics": ["sum"],
+            }
+        ],
+    }
+    pipeline.set_windows(parse_windows(given))
+    take(pipeline, 1, [0, 1_000, 1_500, 4_000])
+    (found,) = [body["windows"] for _, body in sealed(pipeline, 5_000) if body["kind"] == "windows"]
+    assert [(w["start"] - UTC_MS, w["length_ms"], w["step_ms"]) for w in found] == [
+        (-1_000, 2_000, 1_000),
+        (0, 2_000, 1_000),
+        (1_000, 2_000, 1_000),
+    ]
+    row = found[1]["rows"]["meter-a/x"]
+    assert (row["n"], row["sum"], row["inc"], row["rate"], row["p"]) == (
+        3,
+        250.0,
+        150.0,
+        100.0,
+        {"50": 100.0},
+    )
 
 
 def test_nothing_new_costs_no_transaction(pipeline: Pipeline) -> None:

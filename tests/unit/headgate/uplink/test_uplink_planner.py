@@ -98,6 +98,30 @@ def test_live_goes_first_and_the_backlog_keeps_its_share() -> None:
     assert len(sent) // 6 <= len(sent) - len(live) <= len(sent) // 4
 
 
+def alarm(row: int) -> Queued:
+    return Queued(row, UTC_MS, Envelope(EnvelopeId("gw", "alarms", 1, row), 1, bytes(300), 0, True))
+
+
+def test_alarms_go_before_everything_else_also_after_a_restart() -> None:
+    tuning = UplinkTuning(publishes_per_s=10, bytes_per_s=10**9)
+    outbox = Outbox([*[queued(row, sealed_ms=0) for row in range(1, 50)], alarm(50)], tuning)
+    assert outbox.send()[0] == 50
+    outbox.seal(*[queued(row) for row in range(100, 120)], alarm(120), alarm(121))
+    assert outbox.send(300)[:2] == [120, 121]
+    assert outbox.ack(121, stream="alarms") == 3
+
+
+def test_alarms_that_fail_or_are_too_many_are_sent_in_the_end() -> None:
+    outbox = Outbox()
+    outbox.seal(*[alarm(row) for row in range(1, 400)])
+    outbox.read()
+    first = outbox.planner.next(0, UTC_MS)
+    assert first is not None
+    outbox.planner.failed(first.row, 0)
+    sent = outbox.send(30_000)
+    assert set(sent) == set(range(1, 400))
+
+
 def test_the_limits_of_the_connection_are_kept() -> None:
     tuning = UplinkTuning(max_unacknowledged_bytes=10**9)
     outbox = Outbox([queued(row, sealed_ms=0) for row in range(1, 2_000)], tuning)

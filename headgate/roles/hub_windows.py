@@ -1,0 +1,161 @@
+"""The hub's windows: one source for each bridge, its past out of the store, closed when it falls silent."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from headgate.columns import Columns
+from headgate.limited_log import LimitedLog
+from headgate.model import Series, Window
+from headgate.store.query import Column
+from headgate.store.store import Journaled, Store
+from headgate.window.config import WindowsConfig
+from headgate.window.source import Source, SourceTuning
+
+log = logging.getLogger(__name__)
+
+MEMORY_BYTES = 8 << 20
+"""What samples of all bridges' windows take, at most."""
+MIN_SOURCE_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class _Heard:
+    source: Source
+    boot_ms: int
+    late: int = 0
+
+
+class StoreHistory:
+    """What the store holds, for windows that are made again."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._complaints = LimitedLog(log)
+
+    def samples(self, series: Collection[Series], from_ms: int, to_ms: int) -> Iterator[Column]:
+        """See `headgate.window.history.History`."""
+        wanted = frozenset(series)
+        try:
+            for column in self._store.query({each.name for each in wanted}, from_ms, to_ms):
+                if column.series in wanted:
+                    yield column
+        except (OSError, sqlite3.Error) as error:  # a damaged day file must not keep the hub from its work
+            self._complaints.warning("history", "history of windows from %d on: %s", from_ms, error)
+
+
+class Windows:
+    """Everything here runs in the store's thread."""
+
+    def __init__(self, store: Store, config: WindowsConfig, idle_ms: int) -> None:
+        self._store = store
+        self._history = StoreHistory(store)
+        self._config = config
+        self._idle_ms = idle_ms
+        self._heard: dict[str, _Heard] = {}
+
+    def recover(self, boot_ms: int) -> None:
+        """Take up where state.db says; the journal is replayed after this."""
+        found: dict[str, dict[int, int]] = {}
+        for (bridge, step_ms), until_ms in self._store.state.windows_closed().items():
+            found.setdefault(bridge, {})[step_ms] = until_ms
+        for bridge, closed_ms in found.items():
+            newest_ms = max(closed_ms.values())
+            # A step that was in use until now is closed to within itself; others are of former days.
+            used = {step: until for step, until in closed_ms.items() if until + step >= newest_ms}
+            source = self._source(used, since_ms=newest_ms)
+            self._heard[bridge] = _Heard(source, boot_ms)
+
+    def add(
+        self,
+        item: Journaled,
+        table: Sequence[Series] | None,
+        groups: Sequence[Columns],
+        *,
+        fresh: bool,
+        boot_ms: int,
+    ) -> None:
+        """Take in a batch: its frames, or without a `table` (some values did not fit) the columns."""
+        batch = item.batch
+        heard = self._heard.get(batch.bridge)
+        if heard is None:
+            heard = self._heard[batch.bridge] = _Heard(self._source({}), boot_ms)
+        heard.boot_ms = boot_ms
+        source = heard.source
+        source.began(item.position, batch.clock, fresh=fresh)
+        if table is None:
+            for columns in groups:
+                _add_columns(source, columns)
+        else:
+            for frame in batch.frames:
+                key = (batch.dictionary, frame.series)
+                shape = source.known(key)
+                if shape is None:
+                    shape = source.shape(key, [table[i] for i in frame.series])
+                shape.add(frame.boot_ms + batch.utc_offset_ms, frame.values, frame.quality)
+        source.ended()
+
+    def take_late(self) -> dict[str, int]:
+        """How many samples of which bridge came, since the last call, when their window was closed."""
+        found: dict[str, int] = {}
+        for bridge, heard in self._heard.items():
+            if late := heard.source.counters.late - heard.late:
+                found[bridge] = late
+                heard.late += late
+        return found
+
+    def take_closed(self, boot_ms: int) -> list[Window]:
+        """What closed or was corrected since the last call; all of a bridge that is silent."""
+        closed: list[Window] = []
+        for heard in self._heard.values():
+            if boot_ms - heard.boot_ms >= self._idle_ms:
+                heard.source.close_all()
+            closed += heard.source.take_closed()
+        return closed
+
+    def change(self, config: WindowsConfig) -> list[Window]:
+        """Windows of another form from now on; returns those that were open, as they stand."""
+        self._config = config
+        closed: list[Window] = []
+        for heard in self._heard.values():
+            heard.source.close_all()
+            closed += heard.source.take_closed()
+            until = [until_ms for until_ms in heard.source.closed_ms.values() if until_ms is not None]
+            newest_ms = max(until, default=0)
+            heard.source = self._source({}, since_ms=newest_ms, born_ms=newest_ms)
+            heard.late = 0
+        return closed
+
+    def closed_until(self) -> dict[tuple[str, int], int]:
+        """Until when windows are closed, by bridge and step."""
+        return {
+            (bridge, step_ms): until_ms
+            for bridge, heard in self._heard.items()
+            for step_ms, until_ms in heard.source.closed_ms.items()
+            if until_ms is not None
+        }
+
+    def oldest_position(self) -> int | None:
+        """The journal position from which on a replay brings back every open window."""
+        positions = [heard.source.oldest_position for heard in self._heard.values()]
+        return min((position for position in positions if position is not None), default=None)
+
+    def _source(self, closed_ms: dict[int, int], *, since_ms: int = 0, born_ms: int = 0) -> Source:
+        memory_bytes = max(MIN_SOURCE_BYTES, MEMORY_BYTES // (len(self._heard) + 1))
+        tuning = SourceTuning(self._config.lateness_ms, memory_bytes)
+        return Source(
+            self._config.define, tuning, self._history, closed_ms, since_ms=since_ms, born_ms=born_ms
+        )
+
+
+def _add_columns(source: Source, columns: Columns) -> None:
+    shape = source.shape(columns.series, columns.series)
+    count = len(columns.times_ms)
+    quality = [codes or bytes(count) for codes in columns.quality]
+    for t_ms, row, codes in zip(
+        columns.times_ms, zip(*columns.values, strict=True), zip(*quality, strict=True), strict=True
+    ):
+        shape.add(t_ms, row, codes)
