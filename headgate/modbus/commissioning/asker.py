@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,6 +38,15 @@ class Timing:
     timeout_s: float = 1.0
     retries: int = 1
     pause_s: float = 0.0
+
+
+def _end_if_cancelled() -> None:
+    """Raises CancelledError where the task was cancelled and went on: asyncio.wait_for of Python 3.11, which
+    pymodbus waits with, loses a cancellation that comes together with the reply.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class Reader(Protocol):
@@ -90,6 +100,7 @@ class Asker:
         """Repeat what was lost; some devices hang up on what they do not know, and can be asked anew."""
         for left in range(self._timing.retries, -1, -1):
             self.requests += 1
+            _end_if_cancelled()
             try:
                 return await transaction()
             except OutOfReach:
