@@ -7,12 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headgate.ble.adapters import (
+    ADAPTER_HINT,
+    ADAPTER_PATTERN,
+    DEFAULT_ADAPTER,
+    AdapterConfig,
+    parse_adapters,
+)
 from headgate.ble.decoders.quantity import BASE_UUID, Profile, Quantity
 from headgate.ble.decoders.registry import PROFILES
 from headgate.config.reader import Problems, Section, describe
 from headgate.model import NAME_PART, Series
 
-DEFAULT_ADAPTER = "hci0"
 MAX_INTERVAL_S = 86_400.0
 _NAME_HINT = "1 to 64 of A-Z a-z 0-9 _ . -"
 _ADDRESS = r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
@@ -33,6 +39,8 @@ class Device:
     interval_ms: int
     timeout_s: float
     bind_key: bytes | None = field(default=None, repr=False)
+    adapter: str = DEFAULT_ADAPTER
+    pair: bool = False
 
     @property
     def format(self) -> Profile:
@@ -52,20 +60,25 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class BleConfig:
-    """All BLE devices of a gateway, heard by one adapter."""
+    """All BLE devices of a gateway, and the adapters that something is said of."""
 
-    adapter: str = DEFAULT_ADAPTER
     devices: tuple[Device, ...] = ()
+    adapters: tuple[AdapterConfig, ...] = ()
+
+    def adapter(self, name: str) -> AdapterConfig:
+        """How an adapter is used."""
+        return next((each for each in self.adapters if each.name == name), AdapterConfig(name))
 
 
 def parse(section: Section) -> BleConfig:
     """Read the `ble:` section; faults go to the section's problems (for `parse_sections`)."""
-    adapter = section.text("adapter", DEFAULT_ADAPTER, pattern=r"hci[0-9]{1,3}", hint="such as hci0")
-    devices = tuple(_device(each) for each in section.sections("devices"))
+    adapter = section.text("adapter", DEFAULT_ADAPTER, pattern=ADAPTER_PATTERN, hint=ADAPTER_HINT)
+    adapters = parse_adapters(section)
+    devices = tuple(_device(each, adapter) for each in section.sections("devices"))
     _refuse_twins("name", [device.name for device in devices], section)
     _refuse_twins("address", [f"{device.address} {device.profile}" for device in devices], section)
     section.close()
-    return BleConfig(adapter, devices)
+    return BleConfig(devices, adapters)
 
 
 def parse_mapping(config: Mapping[str, Any], source: str = "ble") -> BleConfig:
@@ -85,7 +98,7 @@ def full_uuid(text: str) -> str | None:
     return lower if _UUID.fullmatch(lower) else None
 
 
-def _device(section: Section) -> Device:
+def _device(section: Section, adapter: str) -> Device:
     name = section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
     address = section.text("address", pattern=_ADDRESS, hint=_ADDRESS_HINT).upper()
     known = section.has("profile")
@@ -98,6 +111,8 @@ def _device(section: Section) -> Device:
         interval_ms=round(section.number("interval_s", 30.0, low=0.1, high=MAX_INTERVAL_S) * 1000),
         timeout_s=section.number("timeout_s", 10.0, low=0.1, high=60),
         bind_key=_bind_key(section, profile, known),
+        adapter=section.text("adapter", adapter, pattern=ADAPTER_PATTERN, hint=ADAPTER_HINT),
+        pair=section.boolean("pair", False),
     )
     section.close()
     return device

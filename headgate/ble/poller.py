@@ -62,7 +62,10 @@ class Poller:
         def each(reading: Reading) -> None:
             found[wanted[reading.uuid].quantity.tag] = _sample(wanted[reading.uuid], reading)
 
-        await self._gatt.read(self.device.address, list(wanted), self.device.timeout_s, each, urgent=True)
+        device = self.device
+        await self._gatt.read(
+            device.address, list(wanted), device.timeout_s, each, urgent=True, pair=device.pair
+        )
         return found
 
     async def _poll(self, emit: Emit) -> None:
@@ -86,7 +89,9 @@ class Poller:
                 )
 
         try:
-            await self._gatt.read(device.address, list(asked), device.timeout_s, each, begin)
+            await self._gatt.read(
+                device.address, list(asked), device.timeout_s, each, begin, pair=device.pair
+            )
         except Retry as error:
             faults.append(str(error))
             indexes = list(self._indexes.values())
