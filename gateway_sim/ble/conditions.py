@@ -13,8 +13,8 @@ class Conditions:
 
     `wedged`: the kernel still scans for a daemon that was killed: discovery is refused (InProgress) until the
     power has been off. `deaf`: the controller reports nothing and says nothing of it, until the power has
-    been off. `busy`: discovery is refused for as long as somebody else is at it. `absent`: names of devices that
-    are out of range. `held`: paths of devices whose connection outlived its daemon: they do not advertise.
+    been off. `busy`: discovery is refused for as long as somebody else is at it. `absent`: names of devices
+    that are out of range. `held`: paths of devices whose connection outlived its daemon: they do not send.
     `passive`: the daemon has advertisement monitors. `bluez`: the version whose rules of signalling hold.
     """
 

@@ -80,6 +80,7 @@ class RunningRadio:
             "hang_connects": now.hang_connects,
             "passive": now.passive,
             "absent": sorted(now.absent),
+            "connected": [n for n, path in self._paths.items() if bluetoothd.peripherals.is_connected(path)],
             "strangers_per_s": self._strangers.per_s,
             "bluez": ".".join(map(str, now.bluez)),
         }
@@ -142,8 +143,8 @@ class RunningRadio:
 
     async def restart(self, how: Restart, down_s: float = RESTART_S) -> None:
         """Restart the Bluetooth daemon: it forgets everything. After `clean` (SIGTERM) the adapter was off
-        and comes up by itself. One that was `killed` leaves the adapter scanning, so that discovery is refused
-        until the power has been off, and its connections standing."""
+        and comes up by itself. One that was `killed` leaves the adapter scanning, so that discovery is
+        refused until the power has been off, and its connections standing."""
         async with self._one_at_a_time:
             daemon = self._daemon()
             if how == "killed":

@@ -75,7 +75,7 @@ async def test_silence_climbs_the_ladder_until_something_is_heard() -> None:
         await world.sends(10)
         assert world.bench.log[7:] == ["stop", "restart", "start"]
         assert world.heard
-        await world.sends(30)
+        await world.sends(60)
         assert world.notices[-1] == "hci0: hears again"
         assert world.scanner.steps == {Step.REBUILD: 1, Step.POWER_CYCLE: 1, Step.RESTART: 1}
 
