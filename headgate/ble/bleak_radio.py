@@ -135,13 +135,13 @@ class BleakRadio:
         clock, connected = self._clock, self._connected
 
         def on_advert(device: BLEDevice, data: AdvertisementData) -> None:
-            if data.rssi == NO_RSSI_DBM:
+            address = device.address
+            # While it is connected BlueZ tells of other changes with what was heard last: that is no packet.
+            if data.rssi == NO_RSSI_DBM or address in connected:
                 return
             now_ms = self.heard_ms = clock.boot_ms()
             self.adverts += 1
-            address = device.address
-            # While it is connected BlueZ tells of other changes with what was heard last: that is no packet.
-            if address in wanted and address not in connected:
+            if address in wanted:
                 self._seen[address] = (device, now_ms)
                 if self._waiting and (waiting := self._waiting.pop(address, None)) is not None:
                     waiting.set()

@@ -57,6 +57,7 @@ class Scanner:
         self._refused = Ladder(REFUSED)
         self._back_off_ms = BACK_OFF_FIRST_MS
         self._said = ""
+        self._listened_ms = 0
 
     def look(self) -> None:
         """Something changed: look at the adapter's state now."""
@@ -81,7 +82,9 @@ class Scanner:
                 if self._pauses:
                     await self._sleeper.until(self._clock.boot_ms() + RECHECK_MS)
                 elif await self._ready() and await self._start(wanted, heard):
-                    cause = await self._until_dead(silence_ms)
+                    began_ms = self._clock.boot_ms()
+                    cause = await self._until_dead(began_ms - self._listened_ms, silence_ms)
+                    self._listened_ms += self._clock.boot_ms() - began_ms
                     await self._radio.stop()
                     self._quiet.set()
                     await self._died(cause)
@@ -143,9 +146,11 @@ class Scanner:
         self._back_off_ms = BACK_OFF_FIRST_MS
         return True
 
-    async def _until_dead(self, silence_ms: Callable[[], int]) -> str:
-        """Watch a scan that began; return why it is to end: "" for a pause, "silent", or what was lost."""
-        since_ms = self._clock.boot_ms()
+    async def _until_dead(self, since_ms: int, silence_ms: Callable[[], int]) -> str:
+        """Watch a scan that began; return why it is to end: "" for a pause, "silent", or what was lost.
+
+        `since_ms`: when it would have begun without pauses.
+        """
         first = self._controller.state
         idle_ms: int | None = None
         while True:
@@ -172,6 +177,8 @@ class Scanner:
             await self._sleeper.until(due_ms)
 
     async def _died(self, cause: str) -> None:
+        if cause:
+            self._listened_ms = 0
         if cause == "silent":
             self.silences += 1
             self._radio.forget()

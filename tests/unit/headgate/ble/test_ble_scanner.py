@@ -12,7 +12,7 @@ import pytest
 from headgate.ble.adapters import AdapterConfig
 from headgate.ble.decoders.quantity import Advert
 from headgate.ble.ladder import REFUSED, SILENT, Ladder, Step
-from headgate.ble.pausing import NO_HELP_MS, Pausing
+from headgate.ble.pausing import NO_HELP_MS, PROBE_EVERY, PROOFS, Pausing
 from headgate.ble.radio import Busy, NoPassiveScan
 from headgate.ble.scanner import Scanner
 from headgate.clock import ManualClock
@@ -153,6 +153,17 @@ async def test_a_pause_ends_the_scan_and_the_scan_comes_back() -> None:
         assert world.scanner.silences == 0
 
 
+async def test_pauses_put_off_the_watchdog_by_no_more_than_they_last() -> None:
+    async with scanning() as world:
+        world.bench.deaf = True
+        for _ in range(7):
+            await world.sends(4)
+            async with world.scanner.paused():
+                await world.clock.advance(1_000)
+        await world.sends(3)
+        assert world.scanner.silences == 1
+
+
 async def test_a_passive_scan_falls_back_to_an_active_one() -> None:
     async with scanning(scan="passive") as world:
         assert world.bench.log == ["passive"]
@@ -191,7 +202,12 @@ def test_the_scan_rests_where_that_is_seen_to_help() -> None:
     assert not auto.wanted("a", 3, 1)
     assert auto.wanted("b", 2, 1)
     assert auto.wanted("a", 2, NO_HELP_MS)
-    auto.ended("b", 2, 1, paused=True, connected=True)
-    assert auto.wanted("c", 1, 2)
+    for _ in range(PROOFS):
+        assert not auto.wanted("c", 1, 2)
+        auto.ended("b", 2, 1, paused=True, connected=True)
+    tried = [auto.wanted("c", 1, 2) for _ in range(PROBE_EVERY)]
+    assert tried == [True] * (PROBE_EVERY - 1) + [False]
+    auto.ended("c", 1, 2, paused=False, connected=True)
+    assert not auto.wanted("c", 1, 2)
     assert Pausing("always").wanted("a", 1, 0)
     assert not Pausing("never").wanted("a", 2, 0)
