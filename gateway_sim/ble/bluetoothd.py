@@ -13,6 +13,7 @@ from gateway_sim.ble.adapter import ADAPTER_INTERFACE, MONITOR_MANAGER, Adapter
 from gateway_sim.ble.blefile import BleError
 from gateway_sim.ble.conditions import Conditions
 from gateway_sim.ble.objects import OBJECT_MANAGER, PROPERTIES, ObjectTree
+from gateway_sim.ble.outlet import Outlet
 from gateway_sim.ble.peripheral import CHARACTERISTIC, DEVICE, Peripherals
 from gateway_sim.ble.refusal import Refusal
 from gateway_sim.ble.sensors import Advertisement
@@ -46,6 +47,7 @@ class Bluetoothd:
         powered: bool = True,
     ) -> None:
         self._bus = MessageBus(bus_address=address)
+        self._outlet: Outlet | None = None
         self._tasks = tasks
         self.tree = ObjectTree(self._send)
         self.peripherals = Peripherals(self.tree, stations, asyncio.get_running_loop().time, conditions)
@@ -74,6 +76,7 @@ class Bluetoothd:
     async def start(self, *, plugged: bool = True) -> None:
         """Connect, show the adapter if it is there, take the name; raises BleError when it is taken."""
         await self._bus.connect()
+        self._outlet = Outlet(self._bus)
         self._bus.add_message_handler(self._handle)
         await self._bus.call(
             Message(BUS, "/org/freedesktop/DBus", BUS, "AddMatch", signature="s", body=[GONE_RULE])
@@ -88,6 +91,8 @@ class Bluetoothd:
         """Leave the bus, as a daemon that ends: no signal says so but the name's loss."""
         self._left = True
         self.adapter.close(why)
+        if self._outlet is not None:
+            self._outlet.close()
         self._bus.disconnect()
         await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast's
 
@@ -106,8 +111,8 @@ class Bluetoothd:
 
     def _send(self, message: Message) -> None:
         # A call that was answered while the daemon left has nobody to answer to.
-        if not self._left and self._bus.connected:
-            self._bus.send(message)
+        if not self._left and self._bus.connected and self._outlet is not None:
+            self._outlet.send(message)
 
     def _handle(self, message: Message) -> bool:
         if message.message_type is MessageType.SIGNAL:
