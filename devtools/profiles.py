@@ -35,8 +35,12 @@ Register maps of real devices, one file each (`schemas/profile.v1.json`). A devi
 one with `profile: NAME` ([how](../components/headgate.ModbusBridge/README.md#profiles)). This page is written
 by `python -m devtools.profiles`.
 
-A source of kind *manufacturer* is the maker's own document; *repository* is a public project at which the map
-was read, which is less: try such a profile at your device before you rely on it.
+A source of kind *manufacturer* is the maker's own document, wherever a copy of it was read; *dealer* a page
+of one who sells the device; *repository* a public project and *page* somebody's notes, which is less: try a
+profile of these alone at your device before you rely on it.
+
+*Published values* are those that a source prints beside the bytes of a response. The tests decode these bytes
+with the profile. Where no source prints any, the profile says so.
 
 | Profile | Device | Tags | Source | Published values |
 |---|---|---|---|---|
@@ -53,10 +57,13 @@ The same quantity has the same name and unit in every profile.
 
 def _row(profile: dict[str, Any]) -> str:
     tags = sum(len(group["tags"]) for group in profile["groups"])
-    sources = "; ".join(f"{s['title']} ({s['revision']}; {s['kind']})" for s in profile["sources"])
-    checks = "none" if profile["checks"] == "none" else str(len(profile["checks"]))
+    sources = "; ".join(
+        f"[{s['title']}]({s['url']}) ({s['revision']}; {s['kind']})" for s in profile["sources"]
+    )
+    checks = profile["checks"]
+    values = "none" if checks == "none" else str(sum(len(check["values"]) for check in checks))
     device = f"{profile['manufacturer']} {profile['model']}"
-    return f"| `{profile['name']}` | {device}: {profile['description']} | {tags} | {sources} | {checks} |"
+    return f"| `{profile['name']}` | {device}: {profile['description']} | {tags} | {sources} | {values} |"
 
 
 if __name__ == "__main__":

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from gateway_sim.ble.blefile import BleDevice, Radio
+from gateway_sim.checker.groups import GroupCheck, NearestCheck, Row, Timeline
 from gateway_sim.checker.heard import ADVERTS
-from gateway_sim.checker.telemetry import EARLY_MS, LATE_MS, GroupCheck, Row
 from gateway_sim.devices.plantfile import Group, Tag
 
 MODULO = {"packet_id": 256, "measurement_sequence": 65_535}
 """How far a packet's first tag counts before it starts again (docs/wire.md)."""
-CLOSE_MS = 50
-"""Reads of one characteristic that lie closer than this are told apart by their values."""
 UNCHECKED = ("rssi",)
 """Tags that nobody records."""
 
@@ -40,6 +37,7 @@ class PacketCheck(GroupCheck):
     def counts(self, t_ms: int, row: Row) -> list[int]:
         """The packets near in time that carry the number which arrived; one only, or none is meant."""
         times, found = self._timeline(), []
+        assert self.group.counter is not None
         modulo = MODULO[self.group.counter]
         for number in row.counters():
             near = [count for count in times.near(t_ms) if count % modulo == number]
@@ -50,46 +48,10 @@ class PacketCheck(GroupCheck):
         return Timeline.of(self)
 
 
-class ReadCheck(GroupCheck):
-    """Reads of one characteristic. No value tells which read it is: the nearest in time is meant."""
+class ReadCheck(NearestCheck):
+    """Reads of one characteristic. No value tells which read it is."""
 
     bus, kind = "ble", "reads"
-
-    def counts(self, t_ms: int, row: Row) -> list[int]:
-        """One read: a device answers one at a time, so that what comes twice with one time is doubled."""
-
-        def off_ms(count: int) -> int:
-            return abs(self.polls[count].t_ms - t_ms)
-
-        near = sorted(Timeline.of(self).near(t_ms), key=off_ms)
-        if not near:
-            return [-1]
-        # A read may be answered between another one and its sample's time: of such the value tells.
-        close = [count for count in near if off_ms(count) <= off_ms(near[0]) + CLOSE_MS]
-        return [next((count for count in close if self.polls[count].raws[0] == row.raws[0]), near[0])]
-
-
-class Timeline:
-    """A check's polls in order of time. Made once for as many polls as there are."""
-
-    def __init__(self, check: GroupCheck) -> None:
-        ordered = sorted((poll.t_ms, count) for count, poll in check.polls.items())
-        self.size = len(ordered)
-        self._times = [t_ms for t_ms, _ in ordered]
-        self._counts = [count for _, count in ordered]
-
-    @staticmethod
-    def of(check: GroupCheck) -> Timeline:
-        known = check.timeline
-        if not isinstance(known, Timeline) or known.size != len(check.polls):
-            known = check.timeline = Timeline(check)
-        return known
-
-    def near(self, t_ms: int) -> Sequence[int]:
-        """Those that a sample of this time may stand for."""
-        first = bisect_left(self._times, t_ms - LATE_MS)
-        end = bisect_left(self._times, t_ms + EARLY_MS + 1)
-        return self._counts[first:end]
 
 
 def _group(device: BleDevice, name: str, tags: Sequence[str]) -> Group:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from gateway_sim.checker.arrived import WindowRow, double_of
+from gateway_sim.checker.groups import EARLY_MS, LATE_MS, GroupCheck
 from gateway_sim.checker.result import Faults, WindowsResult
-from gateway_sim.checker.telemetry import EARLY_MS, LATE_MS, GroupCheck, Telemetry
+from gateway_sim.checker.telemetry import Telemetry
 
 MEAN_RELATIVE = 1e-9
 """How far mean and std may be off, relative to their exact values."""

@@ -15,8 +15,9 @@ from typing import Any
 from gateway_sim.ble import blefile, ess
 from gateway_sim.ble.blefile import BleDevice
 from gateway_sim.checker.arrived import decode
+from gateway_sim.checker.groups import EARLY_MS, LATE_MS
 from gateway_sim.checker.served import FORMAT, ServedRecords
-from gateway_sim.checker.telemetry import EARLY_MS, LATE_MS, Telemetry
+from gateway_sim.checker.telemetry import Telemetry
 from gateway_sim.demo.operator import Record, Told
 from gateway_sim.demo.story import StepFailed, Story, now_ms
 from gateway_sim.devices import plantfile
@@ -53,19 +54,23 @@ async def job_read(story: Story) -> str:
 
 
 async def direct_read(story: Story) -> str:
-    """The direct topic reads series and the characteristic again, now."""
-    device, group, sensor = _meter(story), _fast(story), _sensor(story)
-    since_ms, tags = now_ms(), group.tags[1:3]
-    names = [f"{device.name}/{tag.name}" for tag in tags]
+    """The direct topic reads series and the characteristic again, now, of a device by profile too."""
+    device, bought, sensor = _meter(story), _profiled(story), _sensor(story)
+    since_ms = now_ms()
+    asked = [(device, tag) for tag in _fast(story).tags[1:3]] + [(bought, bought.groups[0].tags[0])]
+    names = [f"{where.name}/{tag.name}" for where, tag in asked]
     told = await story.operator.run("read", *names, *_characteristic(sensor))
     answer = _only(told)
     result = _result(answer["reply"])
     values = {row["series"]: row.get("value") for row in result["values"]}
-    for name, tag in zip(names, tags, strict=True):
-        served = [value for row in _reads(story, device, since_ms) for value in _value_in(row, tag)]
+    for name, (where, tag) in zip(names, asked, strict=True):
+        served = [value for row in _reads(story, where, since_ms) for value in _value_in(row, tag)]
         _equal(name, values.get(name), served)
     _check_characteristic(story, sensor, result, since_ms)
-    return f"{len(names)} series and a characteristic in {answer['latency_ms']} ms, equal to what was served"
+    return (
+        f"{len(names)} series ({names[-1]} by profile {bought.profile}) and a characteristic in"
+        f" {answer['latency_ms']} ms, before the polls; equal to what was served"
+    )
 
 
 async def history(story: Story) -> str:
@@ -189,6 +194,11 @@ def _meter(story: Story) -> Device:
 
 def _fast(story: Story) -> Group:
     return _meter(story).groups[0]
+
+
+def _profiled(story: Story) -> Device:
+    """The device whose register map is that of one that is sold."""
+    return next(device for device in _plant(story).devices if device.profile is not None)
 
 
 def _sensor(story: Story) -> BleDevice:

@@ -14,6 +14,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from gateway_sim.devices import registers as codec
 from gateway_sim.devices.maps import Block
 from gateway_sim.devices.plantfile import served_path
+from gateway_sim.devices.settings import COIL_FUNCTIONS, COILS, REGISTERS, Settings
 
 TABLE_OF_FUNCTION = {3: "holding", 4: "input"}
 COUNT_LIMIT = 1 << 32
@@ -59,20 +60,24 @@ class SimulatedDevice:
         name: str,
         unit: int,
         blocks: Sequence[Block],
+        settings: Settings,
         record: ServedRecord,
         utc_ms: Callable[[], int],
         origin_ms: int,
     ) -> None:
-        self.name, self.unit, self.blocks = name, unit, tuple(blocks)
+        self.name, self.unit, self.blocks, self.settings = name, unit, tuple(blocks), settings
         self.answer_delay_s = 0.0
         self._record, self._utc_ms, self._origin_ms = record, utc_ms, origin_ms
         self._counts = {block.group.name: record.counts.get(block.group.name, 0) for block in blocks}
 
     def simdevice(self) -> SimDevice:
-        """The device as pymodbus serves it: one block of registers, filled anew by every read."""
+        """The device as pymodbus serves it: registers filled anew by every read, settings that are kept."""
         size = max(block.group.address + block.group.count for block in self.blocks)
-        space = SimData(0, count=size, values=0, datatype=DataType.REGISTERS, readonly=True)
-        return SimDevice(self.unit, [space], action=self._answer)
+        size = max(size, REGISTERS.stop)
+        coils = [SimData(0, count=len(COILS), values=False, datatype=DataType.BITS)]
+        holding, inputs = ([SimData(0, count=size, values=0, datatype=DataType.REGISTERS)] for _ in range(2))
+        bits = [SimData(0, count=16, values=False, datatype=DataType.BITS, readonly=True)]
+        return SimDevice(self.unit, (coils, bits, holding, inputs), action=self._answer)
 
     async def _answer(
         self,
@@ -83,9 +88,15 @@ class SimulatedDevice:
         current: list[int],
         writes: list[int] | list[bool] | None,
     ) -> ExcCodes | None:
-        """pymodbus' hook before a read: fill the registers it will send, or refuse."""
+        """pymodbus' hook before an access: fill what it will send, record what it takes, or refuse."""
         if self.answer_delay_s:
             await asyncio.sleep(self.answer_delay_s)
+        # Of coils pymodbus gives the number of registers that they lie in.
+        cells = len(writes) if writes is not None else count if function_code not in COIL_FUNCTIONS else 1
+        if self.settings.covers(function_code, address, cells):
+            held = self.settings.held(function_code, start_address, address, cells, current)
+            self.settings.access(self._utc_ms(), function_code, address, held, writes)
+            return None
         table = TABLE_OF_FUNCTION.get(function_code)
         block = next((b for b in self.blocks if _covers(b, table, address, count)), None)
         if block is None or writes is not None:
@@ -101,7 +112,9 @@ class SimulatedDevice:
         if whole:
             self._counts[group.name] = (self._counts[group.name] + 1) % COUNT_LIMIT
         polls = self._counts[group.name]
-        values = [polls, *block.sample((t_ms - self._origin_ms) / 1000)]
+        values = block.sample((t_ms - self._origin_ms) / 1000)
+        if group.counter is not None:
+            values.insert(0, polls)
         served = codec.encode(group.tags, values)[address - group.address :][:count]
         if whole:
             self._record.append({"t_ms": t_ms, "group": group.name, "count": polls, "registers": served})

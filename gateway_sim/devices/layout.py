@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway_sim.devices.maps import Block, boiler_main, meter_fast, meter_slow
-from gateway_sim.devices.plantfile import PlantError
+from gateway_sim.devices.maps import Block, boiler_main, meter_fast, meter_slow, room_air
+from gateway_sim.devices.plantfile import PlantError, Setting
+from gateway_sim.devices.settings import BOILER_SETTINGS
 
 BAUDRATE = 19200
 DEVICES_MAX = 1000
@@ -21,6 +22,8 @@ class DeviceLayout:
     transport: Literal["tcp", "rtu"]
     unit: int
     blocks: tuple[Block, ...]
+    settings: tuple[Setting, ...] = ()
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,17 @@ SCALES: Mapping[str, Size | None] = {
 
 
 def plant_room(seed: int) -> list[DeviceLayout]:
-    """The story's plant room: a grid meter, a solar inverter's meter, a boiler; about 2,080 values/s."""
+    """The story's plant room, about 2,080 values/s.
+
+    A grid meter, a solar inverter's meter, a boiler, and a transmitter of the room's air as anybody buys it.
+    """
     return [
         DeviceLayout(name, "tcp", 1, (meter_fast(seed, name, sign, 0.1), meter_slow(seed, name, sign, 1.0)))
         for name, sign in (("meter-a", 1), ("meter-b", -1))
-    ] + [DeviceLayout("boiler", "rtu", 7, (boiler_main(seed, "boiler", 1.0),))]
+    ] + [
+        DeviceLayout("boiler", "rtu", 7, (boiler_main(seed, "boiler", 1.0),), BOILER_SETTINGS),
+        DeviceLayout("room", "rtu", 1, (room_air(seed, "room", 2.0),), profile="xy-md02"),
+    ]
 
 
 def uniform(seed: int, size: Size) -> list[DeviceLayout]:

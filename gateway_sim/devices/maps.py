@@ -12,11 +12,14 @@ from gateway_sim.devices.story import (
     ORDERS,
     Boiler,
     Meter,
+    Room,
     boiler,
     boiler_story,
     distortion,
     meter,
     meter_story,
+    room,
+    room_story,
 )
 
 State = TypeVar("State")
@@ -50,10 +53,15 @@ def block(
     address: int,
     points: Sequence[Point[State]],
     state: Callable[[float], State],
+    *,
+    counted: bool = True,
 ) -> Block:
-    """Give the points their addresses behind the group's counter; raises PlantError when they do not fit."""
-    tags = [Tag(f"polls_{name}", address, "uint32", 0, "1")]
-    end = address + WIDTH["uint32"]
+    """Give the points their addresses, behind the group's counter if it is `counted`.
+
+    Raises PlantError when they do not fit.
+    """
+    tags = [Tag(f"polls_{name}", address, "uint32", 0, "1")] if counted else []
+    end = address + sum(WIDTH[tag.type] for tag in tags)
     for point in points:
         tags.append(Tag(point.name, end, point.type, point.decimals, point.unit))
         end += WIDTH[point.type]
@@ -67,7 +75,8 @@ def block(
         now = state(t_s)
         return [of(now) for of in quantities]
 
-    return Block(Group(name, interval_s, table, address, end - address, tags[0].name, tuple(tags)), sample)
+    counter = tags[0].name if counted else None
+    return Block(Group(name, interval_s, table, address, end - address, counter, tuple(tags)), sample)
 
 
 def _phase_points(k: int) -> list[Point[Meter]]:
@@ -157,6 +166,13 @@ BOILER_MAIN: tuple[Point[Boiler], ...] = (
 )
 
 
+XY_MD02: tuple[Point[Room], ...] = (
+    Point("temperature", "int16", 1, "°C", lambda r: r.temperature_c),
+    Point("humidity", "uint16", 1, "%", lambda r: r.humidity_percent),
+)
+"""Input registers 1 and 2 (SHT20 sensor, MODBUS protocol, as its dealers print it)."""
+
+
 def meter_fast(seed: int, name: str, sign: int, interval_s: float, tags: int = METER_FAST_TAGS_MAX) -> Block:
     """A meter's `fast` group of `tags` tags, the counter included (2..METER_FAST_TAGS_MAX)."""
     if not 2 <= tags <= METER_FAST_TAGS_MAX:
@@ -175,3 +191,9 @@ def boiler_main(seed: int, name: str, interval_s: float) -> Block:
     """The boiler's only group."""
     story = boiler_story(seed, name)
     return block("main", interval_s, "holding", 100, BOILER_MAIN, lambda t_s: boiler(story, t_s))
+
+
+def room_air(seed: int, name: str, interval_s: float) -> Block:
+    """The only group of a transmitter as it is sold: nothing in it counts."""
+    story = room_story(seed, name)
+    return block("measured", interval_s, "input", 1, XY_MD02, lambda t_s: room(story, t_s), counted=False)

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +19,7 @@ from gateway_sim.devices.device import ServedRecord, SimulatedDevice
 from gateway_sim.devices.layout import BAUDRATE, DeviceLayout
 from gateway_sim.devices.line import SerialLine
 from gateway_sim.devices.plantfile import Device, Plant, PlantError
+from gateway_sim.devices.settings import Settings
 
 Server = ModbusTcpServer | ModbusSerialServer
 
@@ -57,7 +58,10 @@ async def running(
         described: list[Device] = []
         for layout in layouts:
             record = stack.enter_context(contextlib.closing(ServedRecord(directory, layout.name)))
-            device = SimulatedDevice(layout.name, layout.unit, layout.blocks, record, utc_ms, origin_ms)
+            settings = Settings(layout.settings, record.append)
+            device = SimulatedDevice(
+                layout.name, layout.unit, layout.blocks, settings, record, utc_ms, origin_ms
+            )
             device.answer_delay_s = answer_delay_s
             devices[layout.name] = device
             described.append(await _listen(layout, device, host, stack))
@@ -78,12 +82,15 @@ async def _listen(
     layout: DeviceLayout, device: SimulatedDevice, host: str, stack: contextlib.AsyncExitStack
 ) -> Device:
     groups = tuple(block.group for block in layout.blocks)
+    made = Device(
+        layout.name, layout.transport, layout.unit, groups, settings=layout.settings, profile=layout.profile
+    )
     if layout.transport == "tcp":
         server = ModbusTcpServer(device.simdevice(), address=(host, 0), trace_pdu=_only_unit(layout.unit))
         await _start(server, layout.name, f"{host}, any port", stack)
         # pymodbus types its transport as one connection's; a listening one is asyncio's Server.
         port = server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        return Device(layout.name, "tcp", layout.unit, groups, host=host, port=port)
+        return replace(made, host=host, port=port)
     try:
         line = stack.enter_context(SerialLine())
     except OSError as error:
@@ -98,7 +105,7 @@ async def _listen(
         trace_pdu=_only_unit(layout.unit),
     )
     await _start(serial, layout.name, line.device_path, stack)
-    return Device(layout.name, "rtu", layout.unit, groups, path=line.gateway_path, baudrate=BAUDRATE)
+    return replace(made, path=line.gateway_path, baudrate=BAUDRATE)
 
 
 async def _start(server: Server, name: str, where: str, stack: contextlib.AsyncExitStack) -> None:

@@ -32,20 +32,39 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One contiguous range read by one request every `interval_s`; its first tag is the counter."""
+    """One contiguous range read by one request every `interval_s`.
+
+    `counter` is its first tag, which counts these reads; None of a device that has nothing of the kind.
+    """
 
     name: str
     interval_s: float
     table: Table
     address: int
     count: int
-    counter: str
+    counter: str | None
     tags: tuple[Tag, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """What may be written to a device, and holds what was written last; `bit`: its place in the register."""
+
+    name: str
+    table: Literal["holding", "coil"]
+    address: int
+    type: Literal[RegisterType, "bit", "bool"]
+    decimals: int | None
+    unit: str
+    bit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
-    """One simulated device: Modbus TCP (host, port) or RTU on a pty (path, baudrate)."""
+    """One simulated device: Modbus TCP (host, port) or RTU on a pty (path, baudrate).
+
+    `profile` names the real device whose register map it has.
+    """
 
     name: str
     transport: Literal["tcp", "rtu"]
@@ -55,6 +74,8 @@ class Device:
     port: int | None = None
     path: str | None = None
     baudrate: int | None = None
+    settings: tuple[Setting, ...] = ()
+    profile: str | None = None
 
     def series(self) -> Iterator[str]:
         """The names `device/tag` of all its series."""
@@ -107,7 +128,8 @@ def _plant(body: dict[str, Any]) -> Plant:
 
 
 def _device(row: dict[str, Any]) -> Device:
-    return Device(**{**row, "groups": tuple(_group(group) for group in row["groups"])})
+    groups = tuple(_group(group) for group in row["groups"])
+    return Device(**{**row, "groups": groups, "settings": tuple(Setting(**s) for s in row["settings"])})
 
 
 def _group(row: dict[str, Any]) -> Group:

@@ -228,6 +228,35 @@ def boiler_story(seed: int, name: str) -> BoilerStory:
     return BoilerStory(heat, flow, back, flow.lagged(TANK_TAU_S), outside, rng.uniform(100, 900))
 
 
+@dataclass(frozen=True, slots=True)
+class RoomStory:
+    """The air of the plant room, from the seed."""
+
+    temperature: Wave
+    humidity: Wave
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """The air at one moment."""
+
+    temperature_c: float
+    humidity_percent: float
+
+
+@cache
+def room_story(seed: int, name: str) -> RoomStory:
+    """Warm from the boiler beside it, with a door that somebody opens; the warmer the drier."""
+    rng = random.Random(f"{seed}/{name}")
+    temperature = wave(rng, 24.0, (1.5, 1200.0), (0.4, 45.0), (0.1, 7.0))
+    return RoomStory(temperature, temperature.scaled(-2.5, 105.0))
+
+
+def room(story: RoomStory, t_s: float) -> Room:
+    """The room at `t_s` seconds after the story's origin."""
+    return Room(story.temperature.at(t_s), story.humidity.at(t_s))
+
+
 def boiler(story: BoilerStory, t_s: float) -> Boiler:
     """The boiler at `t_s` seconds after the story's origin."""
     heat_w, flow_c, return_c = story.heat.at(t_s), story.flow.at(t_s), story.back.at(t_s)

@@ -45,7 +45,8 @@ class Plan:
     """What to start: the nucleus's profile, the gateway's thing name, the plant's options.
 
     `ble` starts a radio with sensors, `files` configures a folder to be offered; the components for them are
-    deployed beside `components`. `all_in_one` deploys one component in place of all of these.
+    deployed beside `components`. `all_in_one` deploys one component in place of all of these. `writes`: the
+    cloud may write the devices' settings.
     """
 
     profile: Profile = "classic"
@@ -58,6 +59,7 @@ class Plan:
     ble: bool = False
     files: bool = False
     all_in_one: bool = False
+    writes: bool = False
 
 
 class VirtualGateway:
@@ -198,7 +200,8 @@ class VirtualGateway:
 
     def site(self) -> dict[str, Any]:
         """The site document that reads all of the plant, hears the radio, sends from the folder."""
-        document = site_document(plantfile.read(self.run.plant), window_s=self.plan.window_s)
+        plan = self.plan
+        document = site_document(plantfile.read(self.run.plant), window_s=plan.window_s, writes=plan.writes)
         if self.plan.ble:
             document["ble"] = ble_section(self._radio())
         if self.plan.files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headgate.clock import Clock
@@ -16,10 +17,12 @@ from headgate.modbus.client import (
     NoReply,
     NotConnected,
     OutOfReach,
+    Unconfirmed,
     WrongReply,
 )
 from headgate.modbus.config import Device
 from headgate.modbus.owed import Owed
+from headgate.modbus.puts import Put
 from headgate.modbus.transports import Ascii, Rtu, Transport, longest_frame_ms, numbered, silence_ms
 from headgate.modbus.work import Answer, Ask, Unit
 
@@ -36,13 +39,15 @@ _LONG_AGO_MS = -(1 << 60)
 
 @dataclass(slots=True)
 class LineCounters:
-    """What happened on a line since it was opened; `reads` are transactions, `errands` those of errands.
+    """What happened on a line since it was opened; `reads` are transactions, `errands` those of errands,
+    `writes` those that write.
 
     `proofs` are the reads that were only made to see that no late reply is under way.
     """
 
     reads: int = 0
     errands: int = 0
+    writes: int = 0
     proofs: int = 0
     failures: int = 0
     connects: int = 0
@@ -50,7 +55,7 @@ class LineCounters:
 
 
 class Channel:
-    """Carries one read at a time. Repeating what was lost is the line's."""
+    """Carries one transaction at a time. Repeating what was lost is the line's."""
 
     def __init__(self, transport: Transport, client: Client, clock: Clock, counters: LineCounters) -> None:
         self._transport = transport
@@ -70,16 +75,18 @@ class Channel:
         """Whether there is a connection, or one may be tried."""
         return self._client.connected or self._connect.allows(now_ms)
 
-    async def read(self, unit: Unit, ask: Ask) -> Answer:
-        """One read. Raises ExceptionReply, or what is Retry: OutOfReach, NotConnected, NoReply, WrongReply,
-        AbsentUnit.
+    async def carry(self, unit: Unit, ask: Ask | Put) -> Answer:
+        """One transaction. Raises ExceptionReply, or what is Retry: OutOfReach, NotConnected, NoReply,
+        WrongReply, AbsentUnit; of a write that went out, Unconfirmed instead.
         """
         started_ms = self._clock.boot_ms()
         try:
             await self._connected(unit.device)
             if not self._numbered and self._doubts(unit, ask):
                 await self._prove(unit, ask)
-            return await self._exchange(unit, ask)
+            if isinstance(ask, Ask):
+                return await self._exchange(unit, ask)
+            return await self._write(unit, ask)
         except Retry:
             self._counters.failures += 1
             unit.cost_ms = self._clock.boot_ms() - started_ms
@@ -111,16 +118,27 @@ class Channel:
         self._connected_ms = self._clock.boot_ms()
         self._connect.succeeded()
 
-    async def _exchange(self, unit: Unit, ask: Ask) -> Answer:
+    async def _write(self, unit: Unit, put: Put) -> Answer:
+        self._counters.writes += 1
+        try:
+            return await self._exchange(unit, put)
+        except Retry as error:
+            raise Unconfirmed(f"{error}; whether it was written is not known") from error
+
+    async def _exchange(self, unit: Unit, ask: Ask | Put) -> Answer:
         device = unit.device
         await self._ready(device)
         self._single = self._single or device.single_connection
         self._counters.reads += 1
+        data: Sequence[int] = ()
         try:
             try:
-                data = await self._client.read(
-                    ask.table, device.unit, ask.address, ask.count, device.timeout_s
-                )
+                if isinstance(ask, Ask):
+                    data = await self._client.read(
+                        ask.table, device.unit, ask.address, ask.count, device.timeout_s
+                    )
+                else:
+                    await self._client.write(ask, device.unit, device.timeout_s)
             finally:
                 now_ms = self._ended_ms = self._clock.boot_ms()
         except ExceptionReply as error:
@@ -131,7 +149,10 @@ class Channel:
                 raise AbsentUnit(str(error)) from error
             raise
         except Retry as error:
-            self._owed[device.unit].missed(ask.table, ask.count, now_ms)
+            if isinstance(ask, Ask):
+                self._owed[device.unit].missed(ask.table, ask.count, now_ms)
+            else:
+                self._owed[device.unit].missed_write(ask.function, now_ms)
             await self._after_failure(error)
             raise
         self._silences = 0
@@ -147,13 +168,18 @@ class Channel:
         if ready_ms > self._clock.boot_ms():
             await self._clock.sleep_until(ready_ms)
 
-    def _doubts(self, unit: Unit, ask: Ask) -> bool:
+    def _doubts(self, unit: Unit, ask: Ask | Put) -> bool:
         timeout_ms = round(unit.device.timeout_s * 1000)
-        return self._owed[unit.device.unit].doubts(ask.table, self._clock.boot_ms(), timeout_ms)
+        owed, now_ms = self._owed[unit.device.unit], self._clock.boot_ms()
+        if isinstance(ask, Put):
+            return owed.doubts_write(ask.function, now_ms, timeout_ms)
+        return owed.doubts(ask.table, now_ms, timeout_ms)
 
-    async def _prove(self, unit: Unit, ask: Ask) -> None:
+    async def _prove(self, unit: Unit, ask: Ask | Put) -> None:
         """See to it that no late reply of the unit can be taken for the one to `ask`. Raises as `read`."""
-        for table, count in self._owed[unit.device.unit].proofs(ask.table, ask.count):
+        # A read of the register that is to be written is as good a proof as any other read.
+        length = ask.count if isinstance(ask, Ask) else 9
+        for table, count in self._owed[unit.device.unit].proofs(ask.table, length):
             self._counters.proofs += 1
             try:
                 await self._exchange(unit, Ask(table, ask.address, count))

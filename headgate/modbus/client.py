@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from headgate.errors import HeadgateError, Retry
 from headgate.modbus.tags import Table
+
+if TYPE_CHECKING:
+    from headgate.modbus.puts import Put
 
 _EXCEPTIONS = {
     1: "illegal function",
@@ -47,6 +50,10 @@ class AbsentUnit(Retry):
     """A gateway answered in place of a unit that does not."""
 
 
+class Unconfirmed(Retry):
+    """A write was sent and not confirmed: whether it was done is not known."""
+
+
 class ExceptionReply(HeadgateError):
     """The device refused the request with a Modbus exception code."""
 
@@ -75,6 +82,9 @@ class Client(Protocol):
         """`count` registers, or at least that many bits. Raises NotConnected, NoReply, WrongReply,
         ExceptionReply.
         """
+
+    async def write(self, put: Put, unit: int, timeout_s: float) -> None:
+        """Write, and have it confirmed. Raises as `read`; it may be done after NoReply or WrongReply too."""
 
     def close(self) -> None:
         """Close the transport; it may be opened again."""

@@ -17,15 +17,20 @@ MAX_REGISTERS = 125
 MAX_BITS = 2000
 """Most registers and bits of one read (Modbus Application Protocol V1.1b3, 6.1 and 6.3)."""
 MAX_INTERVAL_S = 86_400.0
+MIN_STALE_S = 60.0
+STALE_INTERVALS = 3
+"""A group that says nothing of its own is stale after so many intervals, but not before MIN_STALE_S."""
+MAX_STALE_S = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Tags of one device that are read at one rate."""
+    """Tags of one device that are read at one rate; after `stale_ms` without word of them they are stale."""
 
     name: str
     interval_ms: int
     tags: tuple[Tag, ...]
+    stale_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +125,16 @@ def _device(section: Section, known: KnownTags) -> Device:
 def _group(section: Section, orders: Orders, base: int | None, known: KnownTags) -> Group:
     name = read_name(section)
     interval_s = section.number("interval_s", low=0.01, high=MAX_INTERVAL_S)
+    stale_s = section.number(
+        "stale_s", max(STALE_INTERVALS * interval_s, MIN_STALE_S), low=0.1, high=MAX_STALE_S
+    )
+    if stale_s < interval_s:
+        section.fault("stale_s", f"{stale_s:g} is less than interval_s", f"at least {interval_s:g}")
     tags = tuple(read_tag(each, orders, base, known) for each in section.sections("tags", required=True))
     if section.has("tags") and not tags:
         section.fault("tags", "is empty", "name at least one tag, or leave the group out")
     section.close()
-    return Group(name, max(1, round(interval_s * 1000)), tags)
+    return Group(name, max(1, round(interval_s * 1000)), tags, round(stale_s * 1000))
 
 
 def _refuse_twins(names: list[tuple[str, str]], problems: Problems) -> None:

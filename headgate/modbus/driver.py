@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from headgate.clock import Clock
@@ -16,8 +17,11 @@ from headgate.modbus.line import Line, Notice
 from headgate.modbus.link import PymodbusClient
 from headgate.modbus.on_demand import OnDemand
 from headgate.modbus.schedule import spread_phase_ms
+from headgate.modbus.staleness import Staleness
+from headgate.modbus.thinning import Tally
 from headgate.modbus.transports import Transport
 from headgate.modbus.work import Poll, Unit
+from headgate.modbus.writes import Writes
 from headgate.model import Series
 
 OpenClient = Callable[[Transport], Client]
@@ -46,6 +50,9 @@ class ModbusDriver:
         self._polls: dict[str, list[Poll]] = {}
         self._lines: dict[Transport, Line] = {}
         self._on_demand = OnDemand(self._units, self._lines, clock)
+        self._writes = Writes(self._units, self._lines, clock)
+        self._staleness = Staleness(lambda: chain.from_iterable(self._polls.values()), clock, notice)
+        self._tally = Tally()
         self._phases: dict[int, int] = {}
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -85,6 +92,7 @@ class ModbusDriver:
         added = [self._add(device) for device in change.config.devices if device.name in fresh]
         self._index.clear()
         self._settle_lines(added)
+        self._staleness.changed()
 
     async def run(self, emit: Emit) -> None:
         """See `Driver.run`."""
@@ -92,6 +100,7 @@ class ModbusDriver:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
+                watch = group.create_task(self._staleness.run(emit), name="modbus staleness")
                 for line in self._lines.values():
                     self._start(line)
                 try:
@@ -101,6 +110,7 @@ class ModbusDriver:
                     if self._tasks:
                         await asyncio.wait(self._tasks)
                     raise
+                watch.cancel()
         finally:
             self._group = None
 
@@ -111,7 +121,9 @@ class ModbusDriver:
             line.stop()
 
     async def call(self, request: Request) -> Reply:
-        """See `Driver.call`: `read` of series and raw registers (docs/requests.md)."""
+        """See `Driver.call`: `read` of series and raw registers, `write` of series (docs/requests.md)."""
+        if request.op == "write":
+            return await self._writes.call(request)
         return await self._on_demand.call(request)
 
     def health(self) -> Sequence[tuple[str, float]]:
@@ -120,11 +132,14 @@ class ModbusDriver:
         return [
             ("reads", sum(line.counters.reads for line in lines)),
             ("errands", sum(line.counters.errands for line in lines)),
+            ("writes", sum(line.counters.writes for line in lines)),
             ("proofs", sum(line.counters.proofs for line in lines)),
             ("failures", sum(line.counters.failures for line in lines)),
             ("connects", sum(line.counters.connects for line in lines)),
             ("skipped", sum(line.counters.skipped for line in lines)),
             ("missed", sum(line.schedule.missed for line in lines)),
+            ("stale", self._staleness.counted),
+            ("unchanged", self._tally.unchanged),
             *((f"up/{name}", float(not unit.fault)) for name, unit in self._units.items()),
         ]
 
@@ -136,8 +151,15 @@ class ModbusDriver:
 
     def _poll(self, unit: Unit, group: Group) -> Poll:
         device = unit.device
-        plan = GroupPlan(device, group.tags, unit.learned, lambda tag: self._series_index(device.series(tag)))
-        return Poll(unit, group.name, group.interval_ms, plan, plan.reads(self._clock.boot_ms()))
+        plan = GroupPlan(
+            device,
+            group,
+            unit.learned,
+            lambda tag: self._series_index(device.series(tag)),
+            self._tally,
+        )
+        now_ms = self._clock.boot_ms()
+        return Poll(unit, group.name, group.interval_ms, group.stale_ms, now_ms, plan, plan.reads(now_ms))
 
     def _settle_lines(self, added: Sequence[Unit]) -> None:
         """Give every line its polls; open lines that are new and end those that no device is on."""

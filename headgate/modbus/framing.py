@@ -26,6 +26,19 @@ class RawReply(ModbusPDU):
         self.pdu = pdu
 
 
+class RawRequest(ModbusPDU):
+    """A request whose PDU is there already."""
+
+    def __init__(self, unit: int, function: int, data: bytes) -> None:
+        super().__init__(dev_id=unit)
+        self.function_code = function
+        self.data = data
+
+    def encode(self) -> bytes:
+        """What stands behind the function code."""
+        return self.data
+
+
 class RawDecoder(DecodePDU):
     """Leaves PDUs as they are: pymodbus's own decoder takes replies of wrong lengths for good ones."""
 
@@ -71,10 +84,11 @@ class RtuFramer(FramerRTU):
         self.unit = 0
         self.function = 0
         self.size = 0
+        self.counted = True
 
-    def expect(self, unit: int, function: int, size: int) -> None:
-        """Say what the next reply starts with, and how many bytes of data it has."""
-        self.unit, self.function, self.size = unit, function, size
+    def expect(self, unit: int, function: int, size: int, *, counted: bool = True) -> None:
+        """Say what the next reply starts with, how many bytes of data it has, and whether it counts them."""
+        self.unit, self.function, self.size, self.counted = unit, function, size, counted
 
     def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
         """See `FramerBase.decode`: (bytes used, unit, 0, PDU); (0, 0, 0, b"") to wait for more."""
@@ -93,6 +107,8 @@ class RtuFramer(FramerRTU):
             return 0
         if header[1] == self.function | REFUSED:
             return _EXCEPTION_SIZE
+        if header[1] == self.function and not self.counted:
+            return _HEADER - 1 + self.size + _CRC
         if header[1] == self.function and header[2] == self.size:
             return _HEADER + self.size + _CRC
         return 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from headgate.modbus.codec import Field, make_decoder
-from headgate.modbus.config import Device
+from headgate.modbus.config import Device, Group
 from headgate.modbus.learned import Learned, overlapping, usable
 from headgate.modbus.planner import Block, Span, block_of, halves, plan_reads
 from headgate.modbus.tags import BIT_TABLES, Table, Tag
+from headgate.modbus.thinning import Keeper, Tally, Thinning
 from headgate.modbus.work import Ask, Part, Read
 
 SeriesIndex = Callable[[Tag], int]
@@ -22,13 +23,22 @@ class TablePlan:
     """Of the tags of one group in one table. `learned` is what the device refused of that table, ever."""
 
     def __init__(
-        self, device: Device, table: Table, tags: Sequence[Tag], learned: Learned, index_of: SeriesIndex
+        self,
+        device: Device,
+        table: Table,
+        tags: Sequence[Tag],
+        learned: Learned,
+        index_of: SeriesIndex,
+        keepers: Sequence[Keeper | None],
+        tally: Tally,
     ) -> None:
         self.table = table
         self.learned = learned
         self.tags = tags
         self.spans = [_span(tag.address, tag.count) for tag in tags]
         self._series = [index_of(tag) for tag in tags]
+        self._keepers = keepers if any(keepers) else ()
+        self._tally = tally
         bits = table in BIT_TABLES
         self._max_count = device.max_bits if bits else device.max_registers
         # A register is sixteen bits: the budget is one of bytes on the line.
@@ -63,7 +73,13 @@ class TablePlan:
             tuple(self._series[i] for i in block.members),
             make_decoder(fields, block.count),
             Part(self, block),
+            self._thinning(block),
         )
+
+    def _thinning(self, block: Block) -> Thinning | None:
+        """What is reported of a read; None: all. What was reported is the tags', however they are read."""
+        keepers = [self._keepers[i] for i in block.members] if self._keepers else ()
+        return Thinning(keepers, self._tally) if any(keepers) else None
 
 
 class GroupPlan:
@@ -72,15 +88,16 @@ class GroupPlan:
     def __init__(
         self,
         device: Device,
-        tags: Iterable[Tag],
+        group: Group,
         learned: Mapping[Table, Learned],
         index_of: SeriesIndex,
+        tally: Tally,
     ) -> None:
         by_table: dict[Table, list[Tag]] = {}
-        for tag in tags:
+        for tag in group.tags:
             by_table.setdefault(tag.table, []).append(tag)
         self._tables = [
-            TablePlan(device, table, here, learned[table], index_of)
+            TablePlan(device, table, here, learned[table], index_of, _keepers(here, group.interval_ms), tally)
             for table, here in sorted(by_table.items())
         ]
         self._state: tuple[int, ...] = ()
@@ -99,3 +116,7 @@ class GroupPlan:
 
     def _versions(self) -> tuple[int, ...]:
         return tuple(table.learned.version for table in self._tables)
+
+
+def _keepers(tags: Sequence[Tag], interval_ms: int) -> Sequence[Keeper | None]:
+    return [None if tag.deadband is None else Keeper(tag.deadband, interval_ms) for tag in tags]

@@ -11,6 +11,7 @@ from headgate.errors import Retry
 from headgate.lane import URGENT_IN_A_ROW
 from headgate.modbus.channel import Channel, LineCounters
 from headgate.modbus.client import Client, ExceptionReply, OutOfReach
+from headgate.modbus.puts import Put
 from headgate.modbus.schedule import Schedule
 from headgate.modbus.search import Search, marked
 from headgate.modbus.transports import Transport
@@ -97,10 +98,11 @@ class Line:
         if unit.breaker.open and wait_ms > 0 and not errand.tries:
             errand.fail(Retry(f"{unit.fault or 'silent'}; left alone for {wait_ms / 1000:.1f} s more"))
             return
-        retries = 0 if unit.breaker.open else unit.device.retries
+        retries = 0 if unit.breaker.open or isinstance(ask, Put) else unit.device.retries
         self.counters.errands += 1
+        errand.begun = True
         try:
-            result = await self._channel.read(unit, ask)
+            result = await self._channel.carry(unit, ask)
         except ExceptionReply as error:
             self._heard(unit)
             errand.answer(error)
@@ -122,7 +124,7 @@ class Line:
         retries = 0 if unit.breaker.open else unit.device.retries
         while True:
             try:
-                return await self._channel.read(unit, ask)
+                return await self._channel.carry(unit, ask)
             except OutOfReach:
                 raise
             except Retry:
@@ -151,6 +153,7 @@ class Line:
             poll.marked = False
             if self._stopping:
                 return
+        poll.fresh_ms, poll.stale = self._clock.boot_ms(), False
 
     def _heard(self, unit: Unit) -> None:
         unit.breaker.succeeded()
@@ -182,5 +185,6 @@ class Line:
 
     def _mark(self, poll: Poll, index: int, emit: Emit) -> None:
         poll.marked = True
+        poll.fresh_ms, poll.stale = self._clock.boot_ms(), False
         for read in poll.reads[index:]:
             emit(marked(self._clock.boot_ms(), read, Quality.BAD_COMM))

@@ -20,7 +20,8 @@ from pymodbus.transaction import TransactionManager
 from headgate.errors import HeadgateError
 from headgate.modbus.checks import FUNCTION_CODES, data_bytes, read_reply
 from headgate.modbus.client import NoReply, NotConnected, WrongReply
-from headgate.modbus.framing import AsciiFramer, RawReply, RtuFramer, TcpFramer
+from headgate.modbus.framing import AsciiFramer, RawReply, RawRequest, RtuFramer, TcpFramer
+from headgate.modbus.puts import Put, check_write_reply, reply_bytes, write_request
 from headgate.modbus.tags import Table
 from headgate.modbus.tls import explain, make_context
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Tcp, Tls, Transport, Udp, numbered
@@ -77,6 +78,16 @@ class PymodbusClient:
         size = data_bytes(table, count)
         pdu = await self._connection.exchange(request, FUNCTION_CODES[table], size, timeout_s)
         return read_reply(pdu, table, count)
+
+    async def write(self, put: Put, unit: int, timeout_s: float) -> None:
+        """See `Client.write`."""
+        if self._connection is None:
+            raise NotConnected(f"no connection to {self._transport}")
+        request = RawRequest(unit, put.function, write_request(put))
+        pdu = await self._connection.exchange(
+            request, put.function, reply_bytes(put), timeout_s, counted=False
+        )
+        check_write_reply(pdu, put)
 
     def close(self) -> None:
         """See `Client.close`."""
@@ -135,10 +146,13 @@ class _Connection:
         self.close()
         raise NotConnected(f"cannot open {self._transport}: {why}")
 
-    async def exchange(self, request: ModbusPDU, function: int, size: int, timeout_s: float) -> bytes:
+    async def exchange(
+        self, request: ModbusPDU, function: int, size: int, timeout_s: float, *, counted: bool = True
+    ) -> bytes:
         """The PDU of the reply to a request. Raises NotConnected, NoReply or WrongReply.
 
-        `function` and `size` say what a good reply has: its function code, and how many bytes of data.
+        `function` and `size` say what a good reply has: its function code, and how many bytes of data,
+        `counted` whether it starts by counting them.
         """
         context = self.context
         if not context.is_active():
@@ -146,7 +160,7 @@ class _Connection:
         if self._torn or (self._stream and context.recv_buffer):
             raise WrongReply("what arrived late was no whole reply")
         if self._rtu is not None:
-            self._rtu.expect(request.dev_id, function, size)
+            self._rtu.expect(request.dev_id, function, size, counted=counted)
         # pymodbus has one time-out for connecting and replies; it reads it anew for each request.
         context.comm_params.timeout_connect = timeout_s
         self._in_flight = True

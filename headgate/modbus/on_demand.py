@@ -12,6 +12,7 @@ from headgate.driver import Refused, Reply, Request, answer_by_ms
 from headgate.errors import HeadgateError, Retry
 from headgate.modbus.codec import Decode, Field, make_decoder
 from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device
+from headgate.modbus.errands import carry_out, find_tag
 from headgate.modbus.line import Line
 from headgate.modbus.planner import Span, plan_reads
 from headgate.modbus.tags import BIT_TABLES, TABLES, Tag
@@ -46,7 +47,8 @@ class OnDemand:
     async def call(self, request: Request) -> Reply:
         """See `Driver.call`. What could not be read has `error`; when nothing could, status is failed."""
         if request.op != "read":
-            raise Refused("unknown_op", f"the Modbus bridge does not do {request.op!r}; it does read")
+            known = "it does read and write"
+            raise Refused("unknown_op", f"the Modbus bridge does not do {request.op!r}; {known}")
         unknown = set(request.args) - {"series", "registers"}
         if unknown:
             raise Refused("bad_request", f"read takes series and registers here, not {sorted(unknown)}")
@@ -57,7 +59,7 @@ class OnDemand:
             raise Refused("bad_request", f"read: 1 to {MAX_ITEMS} series and ranges may be asked for")
         asked: dict[str, _Asked] = {}
         for name in names:
-            unit, tag = self._series(name)
+            unit, tag = find_tag(self._units, name, "read")
             asked.setdefault(unit.device.name, _Asked(unit)).tags[name] = tag
         for place, row in enumerate(ranges):
             unit, ask = self._range(row)
@@ -72,16 +74,6 @@ class OnDemand:
             name, error = errors[0]
             return Reply(request.id, "failed", "offline", f"{name}: {error}", result)
         return Reply(request.id, "ok", "ok", result=result)
-
-    def _series(self, name: object) -> tuple[Unit, Tag]:
-        device, _, wanted = name.partition("/") if isinstance(name, str) else ("", "", "")
-        unit = self._units.get(device)
-        if unit is not None:
-            for group in unit.device.groups:
-                for tag in group.tags:
-                    if tag.name == wanted:
-                        return unit, tag
-        raise Refused("unknown_series", f"read: there is no series {name!r}")
 
     def _range(self, row: object) -> tuple[Unit, Ask]:
         match row:
@@ -140,30 +132,15 @@ class OnDemand:
 
         Raises as `Line.send`.
         """
-        sent = []
+        made = []
         loop = asyncio.get_running_loop()
-        try:
-            for wanted in asked:
-                blocks = plan_tags(wanted.unit.device, list(wanted.tags.values()))
-                asks = [*(ask for ask, _, _ in blocks), *wanted.ranges.values()]
-                errand = Errand(wanted.unit, asks, loop.create_future())
-                self._lines[wanted.unit.device.transport].send(errand)
-                sent.append((wanted, blocks, errand))
-            async with asyncio.TaskGroup() as group:
-                timer = group.create_task(self._give_up([errand for _, _, errand in sent], end_ms))
-                for _, _, errand in sent:
-                    await errand.done
-                timer.cancel()
-        finally:
-            for _, _, errand in sent:
-                errand.done.cancel()  # nobody waits for what is left of it
-        return sent
-
-    async def _give_up(self, errands: Sequence[Errand], end_ms: int | None) -> None:
-        if end_ms is not None:
-            await self._clock.sleep_until(end_ms)
-            for errand in errands:
-                errand.fail(Retry("not read in time"))
+        for wanted in asked:
+            blocks = plan_tags(wanted.unit.device, list(wanted.tags.values()))
+            asks = [*(ask for ask, _, _ in blocks), *wanted.ranges.values()]
+            made.append((wanted, blocks, Errand(wanted.unit, asks, loop.create_future())))
+        errands = [errand for _, _, errand in made]
+        await carry_out(errands, self._lines, self._clock, end_ms, Retry("not read in time"))
+        return made
 
     def _values(
         self, device: Device, tags: Sequence[Tag], decode: Decode, result: Answer | HeadgateError

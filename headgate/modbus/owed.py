@@ -24,6 +24,7 @@ class Owed:
 
     def __init__(self) -> None:
         self._shapes: set[Shape] = set()
+        self._writes: set[int] = set()
         self._last_ms = 0
 
     def missed(self, table: Table, count: int, now_ms: int) -> None:
@@ -31,15 +32,25 @@ class Owed:
         self._shapes.add((table, data_bytes(table, count)))
         self._last_ms = now_ms
 
+    def missed_write(self, function: int, now_ms: int) -> None:
+        """A write was not confirmed, or not as it should have been."""
+        self._writes.add(function)
+        self._last_ms = now_ms
+
     def settle(self) -> None:
         """The unit answered a proof, or another read that needed none."""
         self._shapes.clear()
+        self._writes.clear()
 
     def doubts(self, table: Table, now_ms: int, timeout_ms: int) -> bool:
         """Whether a reply or a refusal of this table's function may be a late one."""
-        if now_ms - self._last_ms >= max(PATIENCE_MS, PATIENCE_TIMEOUTS * timeout_ms):
-            self._shapes.clear()
+        self._forget(now_ms, timeout_ms)
         return any(table == owed for owed, _ in self._shapes)
+
+    def doubts_write(self, function: int, now_ms: int, timeout_ms: int) -> bool:
+        """Whether a confirmation or a refusal of a write by this function may be a late one."""
+        self._forget(now_ms, timeout_ms)
+        return function in self._writes
 
     def proofs(self, table: Table, count: int) -> list[tuple[Table, int]]:
         """Reads (table, count) at the address of a doubtful one whose replies would prove something.
@@ -53,3 +64,7 @@ class Owed:
         others = [(other, 1) for other in TABLES if other not in tables]
         fresh = [read for read in shorter if (read[0], data_bytes(*read)) not in self._shapes]
         return [*fresh[: MAX_PROOFS - 2], *others][:MAX_PROOFS]
+
+    def _forget(self, now_ms: int, timeout_ms: int) -> None:
+        if now_ms - self._last_ms >= max(PATIENCE_MS, PATIENCE_TIMEOUTS * timeout_ms):
+            self.settle()

@@ -53,7 +53,10 @@ class Search:
                 return False
             return await self._search(poll, read, error, emit)
         values, quality = read.decode(data)
-        emit(Frame(boot_ms, read.series, values, quality))
+        if read.thinning is None:
+            emit(Frame(boot_ms, read.series, values, quality))
+        elif (frame := read.thinning.frame(boot_ms, read.series, values, quality)) is not None:
+            emit(frame)
         poll.refused.pop(read.ask, None)
         if learned.gaps:
             learned.crossed(read.ask.address, read.ask.address + read.ask.count, boot_ms)
@@ -109,7 +112,9 @@ class Search:
 
 
 def marked(boot_ms: int, read: Read, quality: Quality) -> Frame:
-    """A read's series without values."""
+    """A read's series without values; what is read of them next is reported whatever it is."""
+    if read.thinning is not None:
+        read.thinning.forget()
     size = len(read.series)
     return Frame(boot_ms, read.series, (None,) * size, (int(quality),) * size)
 

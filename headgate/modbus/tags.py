@@ -8,6 +8,7 @@ from typing import Literal
 
 from headgate.config.reader import Section
 from headgate.modbus.forms import Orders, read_form
+from headgate.modbus.rules import Deadband, WriteRule, read_deadband, read_write_rule
 from headgate.modbus.types import BOOL, TYPES, Form
 from headgate.model import NAME_PART
 
@@ -31,6 +32,8 @@ class Tag:
     address: int
     form: Form
     unit: str
+    deadband: Deadband | None = None
+    write: WriteRule | None = None
 
     @property
     def count(self) -> int:
@@ -43,7 +46,7 @@ def read_name(section: Section) -> str:
     return section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
 
 
-KnownTags = dict[tuple[str, str, int, int, str], "Tag"]
+KnownTags = dict[tuple[str, str, int, int, str, Deadband | None, WriteRule | None], "Tag"]
 """Tags by what they are, a form by its identity: equal devices share theirs, and a site has many."""
 
 
@@ -58,9 +61,10 @@ def read_tag(section: Section, orders: Orders, base: int | None, known: KnownTag
     form = read_form(section, _type(section, table), orders)
     address = _address(section, form, base) if digits is None else _number(section, digits, form, base)
     unit = section.text("unit", "", pattern=r".{0,16}", hint="at most 16 characters")
+    deadband, write = read_deadband(section, form), read_write_rule(section, form, table)
     section.close()
-    key = (name, table, address, id(form), unit)
-    return known.setdefault(key, Tag(name, table, address, form, unit))
+    key = (name, table, address, id(form), unit, deadband, write)
+    return known.setdefault(key, Tag(name, table, address, form, unit, deadband, write))
 
 
 def _type(section: Section, table: Table) -> str:

@@ -13,7 +13,9 @@ from headgate.modbus.codec import Decode
 from headgate.modbus.config import Device
 from headgate.modbus.learned import Learned
 from headgate.modbus.planner import Block
+from headgate.modbus.puts import Put
 from headgate.modbus.tags import TABLES, Table
+from headgate.modbus.thinning import Thinning
 
 if TYPE_CHECKING:
     from headgate.modbus.group_plan import GroupPlan, TablePlan
@@ -38,16 +40,20 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One request of a poll group: what to ask, whose series the answer feeds, and how it is decoded."""
+    """One request of a poll group: what to ask, whose series the answer feeds, and how it is decoded.
+
+    `thinning`: there where some of the tags have a deadband.
+    """
 
     ask: Ask
     series: tuple[int, ...]
     decode: Decode
     part: Part
+    thinning: Thinning | None = None
 
 
 Answer = tuple[int, Sequence[int]]
-"""The reply's boottime in ms, and its registers or bits."""
+"""The reply's boottime in ms, and its registers or bits; of a write none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,30 +75,36 @@ class Unit:
 class Poll:
     """A poll group as its line sees it; `refused` holds the exception code of each ask that was refused.
 
-    `marked`: its series were marked as bad since the last answer.
+    `marked`: its series were marked as bad since the last answer. `fresh_ms` is when last something was said
+    of all of them, `stale` whether that is more than `stale_ms` ago and was said.
     """
 
     unit: Unit
     name: str
     interval_ms: int
+    stale_ms: int
+    fresh_ms: int
     plan: GroupPlan
     reads: Sequence[Read]
     refused: dict[Ask, int] = field(default_factory=dict)
     marked: bool = False
+    stale: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Errand:
     """What the cloud asks of one unit: `done` once `results` has an answer or an error for each ask.
 
-    An ask that is lost takes those after it along: the unit is silent.
+    An ask that is lost takes those after it along: the unit is silent. A write is tried once. `begun`:
+    something of it went on the line.
     """
 
     unit: Unit
-    asks: Sequence[Ask]
+    asks: Sequence[Ask | Put]
     done: asyncio.Future[None]
     results: list[Answer | HeadgateError] = field(default_factory=list)
     tries: int = 0
+    begun: bool = False
 
     def answer(self, result: Answer | HeadgateError) -> None:
         """The next ask's result; of an errand that is done already, nobody waits for it."""

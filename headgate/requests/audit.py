@@ -28,7 +28,10 @@ MAX_DETAIL = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What became of one request. `t_ms`: when it was answered, UTC; `took_ms`: since it came."""
+    """What became of one request. `t_ms`: when it was answered, UTC; `took_ms`: since it came.
+
+    `result`: what it did to devices, of a write: its values, old and new.
+    """
 
     t_ms: int
     id: str
@@ -37,6 +40,7 @@ class Entry:
     args: Mapping[str, Any]
     reply: Reply
     took_ms: int
+    result: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -95,4 +99,6 @@ def _line(entry: Entry) -> bytes:
         "detail": entry.reply.detail[:MAX_DETAIL],
         "ms": entry.took_ms,
     }
+    if entry.result is not None:
+        document["result"] = entry.result
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"

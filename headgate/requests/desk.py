@@ -15,7 +15,7 @@ from headgate.errors import Reject, Retry
 from headgate.inbox import Inbox, Overflow
 from headgate.limited_log import LimitedLog
 from headgate.model import ClockState
-from headgate.requests.ledger import Answer, Found, Ledger
+from headgate.requests.ledger import PERHAPS, Answer, Found, Ledger
 from headgate.requests.model import MAX_DETAIL, Asked
 from headgate.store.state import Queued
 
@@ -36,12 +36,14 @@ class Operation:
     """One thing that may be asked for.
 
     `at_once`: so many of it are carried out at the same time. `repeatable`: found half done after a crash it
-    is simply done again, because doing it twice is doing it once.
+    is simply done again, because doing it twice is doing it once. `barred`: why it is not done now (code and
+    detail), whatever is asked; such a refusal is not kept.
     """
 
     run: Callable[[Request], Awaitable[Reply]]
     at_once: int = 4
     repeatable: bool = True
+    barred: Callable[[], tuple[str, str] | None] = lambda: None
 
 
 Operations = Mapping[str, Operation]
@@ -181,11 +183,12 @@ class Desk:
 
     async def _answered(self, asked: Asked, under: _Under) -> Reply:
         request = asked.request
-        refusal = self._refusal(request)
+        refusal = self._refusal(asked)
         if refusal is not None:
             found, reply = await self.writer.call(self.ledger.look, asked)
         else:
-            found, reply = await self.writer.call(self.ledger.open, asked, self.clock.utc_ms())
+            once = not self.operations[request.op].repeatable
+            found, reply = await self.writer.call(self.ledger.open, asked, self.clock.utc_ms(), once=once)
         if found is Found.ANSWERED and reply is not None:
             self.counters.repeated += 1
             return reply
@@ -199,16 +202,21 @@ class Desk:
         remember = request.carrier == "job" and found is not Found.OTHER
         return await self._close(Answer(request, asked.digest, refusal, took_ms, remember))
 
-    def _refusal(self, request: Request) -> Reply | None:
+    def _refusal(self, asked: Asked) -> Reply | None:
         """The answer to what is not to be carried out, whatever its arguments."""
+        request = asked.request
         ahead_ms = request.deadline_ms - self.clock.utc_ms()
-        if request.op == "write":
-            return Reply(request.id, "refused", "writes_off", "writes are off on this gateway")
         if request.op not in self.operations:
-            known = ", ".join(sorted([*self.operations, "write"]))
+            known = ", ".join(sorted(self.operations))
             return Reply(
                 request.id, "refused", "unknown_op", f"{request.op!r} is not known; known are {known}"
             )
+        operation = self.operations[request.op]
+        if (barred := operation.barred()) is not None:
+            return Reply(request.id, "refused", *barred)
+        if asked.args_uri and not operation.repeatable:
+            detail = f"{request.op} has its args with it: they are audited before it is done"
+            return Reply(request.id, "refused", "bad_request", detail)
         if ahead_ms <= 0:
             return Reply(request.id, "expired", "expired", f"the deadline passed {-ahead_ms} ms ago")
         if ahead_ms > MAX_AHEAD_MS and self.clock.state() is not ClockState.UNSYNCED:
@@ -236,8 +244,11 @@ class Desk:
                 await asyncio.wait((work,))
         if work.cancelled():
             if under.cancelled:
-                return seen[-1], Reply(key, "failed", "cancelled", under.cancelled)
-            return seen[-1], Reply(key, "failed", "timeout", f"not done within {max(0, left_ms)} ms")
+                perhaps = "" if self.operations[asked.request.op].repeatable else PERHAPS
+                return seen[-1], Reply(key, "failed", "cancelled", f"{under.cancelled}{perhaps}")
+            perhaps = "" if self.operations[asked.request.op].repeatable else PERHAPS
+            detail = f"not done within {max(0, left_ms)} ms{perhaps}"
+            return seen[-1], Reply(key, "failed", "timeout", detail)
         return seen[-1], work.result()
 
     async def _attempt(self, asked: Asked, seen: list[Request]) -> Reply:

@@ -31,6 +31,10 @@ KEEP_JOB_MS = 7 * 86_400_000
 """The same for jobs: a job whose last update was lost comes again, however long the gateway was away."""
 
 
+PERHAPS = "; whether it was done is not known"
+"""Said of what may be done once only."""
+
+
 class Found(Enum):
     """What the ledger knows of a request that came."""
 
@@ -71,14 +75,16 @@ class Ledger:
             if row.op not in repeatable:
                 carrier: Carrier = "job" if row.carrier == "job" else "direct"
                 request = Request(row.id, 1, row.op, {}, row.deadline_ms, carrier)
-                reply = Reply(
-                    row.id, "failed", "internal", "interrupted: the hub ended while this was under way"
-                )
+                detail = f"interrupted: the hub ended while this was under way{PERHAPS}"
+                reply = Reply(row.id, "failed", "internal", detail)
                 queued += self.close(Answer(request, row.digest, reply, 0), utc_ms, clock)[1]
         return queued
 
-    def open(self, asked: Asked, utc_ms: int) -> tuple[Found, Reply | None]:
-        """Look a request up, and note a new one as started, durably, before anything is done for it."""
+    def open(self, asked: Asked, utc_ms: int, *, once: bool = False) -> tuple[Found, Reply | None]:
+        """Look a request up, and note a new one as started, durably, before anything is done for it.
+
+        `once`: it must not be done twice; that it was begun is audited too, in case its end never is.
+        """
         rows, request = self._store.state.requests, asked.request
         if rows.overdue(utc_ms):
             with self._store.begin() as tx:
@@ -88,6 +94,8 @@ class Ledger:
             return known
         if rows.count() >= self._max_requests:
             return Found.FULL, None
+        if once:
+            self._audit.write(_begun(request, utc_ms))
         with self._store.begin() as tx:
             tx.requests().put(_row(request, asked.digest, utc_ms, None))
         return Found.NEW, None
@@ -113,7 +121,16 @@ class Ledger:
             return parse_reply(known.reply), []
         reply, announced = self._fitted(request, answer.reply)
         self._audit.write(
-            Entry(utc_ms, request.id, request.carrier, request.op, request.args, reply, answer.took_ms)
+            Entry(
+                utc_ms,
+                request.id,
+                request.carrier,
+                request.op,
+                request.args,
+                reply,
+                answer.took_ms,
+                answer.reply.result if request.op == "write" else None,
+            )
         )
         keep = ours and (known is not None or (answer.remember and rows.count() < self._max_requests))
         told = [] if announced is None else [announced]
@@ -148,6 +165,11 @@ class Ledger:
             return reply, None
         number, announced = self._spool.write(request.id, wire)
         return replace(reply, detail=_cut(reply.detail), result=None, file_id=number), announced
+
+
+def _begun(request: Request, utc_ms: int) -> Entry:
+    reply = Reply(request.id, "ok", "started")
+    return Entry(utc_ms, request.id, request.carrier, request.op, request.args, reply, 0)
 
 
 def _row(request: Request, digest: str, utc_ms: int, reply: bytes | None) -> RequestRow:

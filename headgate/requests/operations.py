@@ -1,4 +1,4 @@
-"""The operations that the hub offers: `read`, `query`, `list`, `fetch`; most of the work is others'."""
+"""The operations that the hub offers, by the words that requests use; most of the work is others'."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from headgate.requests.directory import Directory
 from headgate.requests.filenews import FileNews
 from headgate.requests.history import History
 from headgate.requests.model import parse_reply, request_json, short, spelled
+from headgate.requests.permits import Permits
 from headgate.requests.reading import Part, merge_read, plan_read
+from headgate.requests.writing import plan_write
 
 CALL_TOPIC = "hg/v1/local/call/{source}"
 COURIER = "files"
@@ -46,14 +48,16 @@ class HubOperations:
     directory: Directory
     history: History
     news: FileNews
+    permits: Permits
 
     def mapping(self) -> Operations:
-        """By the word that requests use. All of them may be repeated: the courier sends a file once."""
+        """By the word that requests use. All but a write may be repeated: the courier sends a file once."""
         return {
             "read": Operation(self.read, at_once=4),
             "query": Operation(self.history.query, at_once=1),
             "list": Operation(self.list, at_once=2),
             "fetch": Operation(self.fetch, at_once=3),
+            "write": Operation(self.write, at_once=1, repeatable=False, barred=self._writes_off),
         }
 
     async def read(self, request: Request) -> Reply:
@@ -104,6 +108,28 @@ class HubOperations:
         if not wait or reply.code != "started" or not isinstance(file_id, str):
             return reply
         return await self._uploaded(replace(request, op="status", args={"file_id": file_id}), file_id)
+
+    async def write(self, request: Request) -> Reply:
+        """Hand it to the bridge that owns the devices, once. Raises Refused."""
+        source = plan_write(request.args, self.directory.source_of)
+        try:
+            return await self._call(source, request)
+        except Retry as error:
+            detail = f"bridge {source}: {error}; whether anything was written is not known"
+            return Reply(request.id, "failed", "unknown", detail)
+        except Refused:
+            raise
+        except Reject as error:
+            detail = f"bridge {source}: {error}; whether anything was written is not known"
+            return Reply(request.id, "failed", "unknown", detail)
+
+    def _writes_off(self) -> tuple[str, str] | None:
+        if self.permits.writes:
+            return None
+        return (
+            "writes_off",
+            "writes are off on this gateway (its site document has no requests: {writes: true})",
+        )
 
     async def _uploaded(self, status: Request, file_id: str) -> Reply:
         """What became of an upload, however long it takes: the deadline ends the waiting, not the upload."""

@@ -100,7 +100,8 @@ class _Hub:
         self._requests = HubRequests(
             bus, clock, thing, root, self._store, self._writer, self._uplink.offer, tuning=tuning.requests
         )
-        self._requests.directory.configured(self._site.devices if self._site else {})
+        if self._site is not None:
+            self._requests.configured(self._site.devices, writes=self._site.writes)
         self._urgent = False
         self._committer = Sleeper(clock)
         self._announcer = Sleeper(clock)
@@ -239,7 +240,7 @@ class _Hub:
         if self._site is None or site.sha256 != self._site.sha256:
             log.info("site document %s accepted from %s", site.sha256, source)
         self._site = site
-        self._requests.directory.configured(site.devices)
+        self._requests.configured(site.devices, writes=site.writes)
         await self._writer.call(self._pipeline.set_length, site.window_length_ms)
         self._announcer.wake()
 

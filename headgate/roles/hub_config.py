@@ -21,6 +21,7 @@ from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
 from headgate.files import config as files
 from headgate.modbus import config as modbus
+from headgate.requests import permits
 from headgate.requests.directory import devices_of
 from headgate.threads import in_thread
 
@@ -55,11 +56,15 @@ class HubConfig:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An accepted site document, as far as the hub itself needs it. `devices`: name -> its bridge's name."""
+    """An accepted site document, as far as the hub itself needs it. `devices`: name -> its bridge's name.
+
+    `writes`: whether the cloud may write to devices, where their tags allow it.
+    """
 
     sha256: str
     window_length_ms: int
     devices: Mapping[str, str] = field(default_factory=dict)
+    writes: bool = False
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -90,7 +95,12 @@ def parse_site(data: bytes, source: str) -> Site:
     """Validate a whole site document. Raises Reject with every fault of every section."""
     document = load_document(data, source)
     sections = parse_sections(document, source, OWNERS, whole=True)
-    return Site(hashlib.sha256(data).hexdigest(), sections["windows"], devices_of(document))
+    return Site(
+        hashlib.sha256(data).hexdigest(),
+        sections["windows"],
+        devices_of(document),
+        sections["requests"].writes,
+    )
 
 
 class SiteStore:
@@ -163,7 +173,13 @@ def _windows(section: Section) -> int:
     return round(length_s * 1000)
 
 
-OWNERS = {"windows": _windows, "modbus": modbus.parse, "ble": ble.parse, "files": files.parse}
+OWNERS = {
+    "windows": _windows,
+    "modbus": modbus.parse,
+    "ble": ble.parse,
+    "files": files.parse,
+    "requests": permits.parse,
+}
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 
 

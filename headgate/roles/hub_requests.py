@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from headgate.bus.api import Bus
@@ -21,6 +21,7 @@ from headgate.requests.job_carrier import JobCarrier
 from headgate.requests.ledger import Ledger
 from headgate.requests.model import spelled
 from headgate.requests.operations import HubOperations
+from headgate.requests.permits import Permits
 from headgate.requests.reports import parse_report
 from headgate.requests.spool import ReplySpool
 from headgate.roles.hub_pipeline import Arrived
@@ -51,6 +52,7 @@ class HubRequests:
         tuning: DeskTuning | None = None,
     ) -> None:
         self.directory = Directory()
+        self._permits = Permits()
         self._bus = bus
         self._clock = clock
         self._store = store
@@ -58,7 +60,9 @@ class HubRequests:
         self._offer = offer
         self._ledger = Ledger(store, thing, Audit(root.audit), ReplySpool(root.replies))
         self._news = FileNews(bus, clock)
-        operations = HubOperations(bus, clock, self.directory, History(store, writer), self._news)
+        operations = HubOperations(
+            bus, clock, self.directory, History(store, writer), self._news, self._permits
+        )
         self._desk = Desk(
             self._ledger, writer, clock, operations.mapping(), offer, fetch_args, tuning or DeskTuning()
         )
@@ -69,6 +73,11 @@ class HubRequests:
     def counters(self) -> DeskCounters:
         """What became of the requests since start."""
         return self._desk.counters
+
+    def configured(self, devices: Mapping[str, str], *, writes: bool) -> None:
+        """The site document's devices, each with its source, and whether it lets the cloud write."""
+        self.directory.configured(devices)
+        self._permits.writes = writes
 
     @contextmanager
     def attached(self) -> Iterator[None]:

@@ -9,11 +9,12 @@ from typing import Final
 
 from headgate_cloud.cli.times import duration_s
 
-DESCRIPTION: Final = "Ask gateways: readings, history, files, jobs."
+DESCRIPTION: Final = "Ask gateways: readings, history, files, jobs; write what may be written."
 EPILOG: Final = """\
 examples:
   headgate --sim read meter-a/voltage_l1            newest simulated cloud, its only gateway
   headgate --thing gw-7 query meter-a/voltage_l1 --from -10m
+  headgate --thing gw-7 write boiler/setpoint=21.5
   headgate --thing gw-7 files
   headgate --thing gw-7 fetch logs/2026-01-31.log -o today.log
   headgate jobs create read meter-a/voltage_l1 --group site-berlin --wait
@@ -42,6 +43,7 @@ def build() -> Parser:
         made.set_defaults(run=run)
 
     command("read", "read series, registers or characteristics now", "read:run", _read)
+    command("write", "write values, where the gateway's site document allows it", "write:run", _write)
     command("query", "history that the gateway keeps", "query:run", _query)
     command("list", "what a gateway has: devices, series or files", "listing:run", _listing)
     command("files", "the files gateways have announced", "files:run", _files)
@@ -120,6 +122,17 @@ def _read(parser: Parser) -> None:
     )
 
 
+def _write(parser: Parser) -> None:
+    parser.set_defaults(ask="write")
+    parser.add_argument(
+        "values",
+        nargs="+",
+        metavar="DEVICE/TAG=VALUE",
+        help="a number, true or false, or a text (in quotes where it looks like a number: 'm/t=\"7\"')",
+    )
+    parser.add_argument("--yes", action="store_true", help="needed where more than one gateway is written to")
+
+
 def _query_words(parser: Parser) -> None:
     parser.set_defaults(ask="query")
     parser.add_argument("series", nargs="+", metavar="DEVICE/TAG")
@@ -163,6 +176,7 @@ def _jobs(parser: Parser) -> None:
     ops = create.add_subparsers(metavar="WHAT", required=True)
     for name, words in (
         ("read", _read),
+        ("write", _write),
         ("query", _query_words),
         ("list", _listing),
         ("fetch", _fetch_words),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ def read(given: argparse.Namespace, now_ms: int) -> Question:
     if not args:
         raise ValueError("nothing to read; name series, or give --register or --characteristic")
     return Question("read", args)
+
+
+def write(given: argparse.Namespace, now_ms: int) -> Question:
+    """Raises ValueError."""
+    return Question("write", {"values": [_assigned(text) for text in given.values]})
 
 
 def query(given: argparse.Namespace, now_ms: int) -> Question:
@@ -86,6 +92,26 @@ def _series(name: str) -> str:
     if not SERIES.fullmatch(name):
         raise ValueError(f"{name!r} is no series; write DEVICE/TAG")
     return name
+
+
+def _assigned(text: str) -> dict[str, object]:
+    """`m/t=7` to series and value: what JSON has as a number, a boolean or a text, else the text as it is."""
+    name, sign, spelt = text.partition("=")
+    if not sign or not spelt:
+        raise ValueError(f"{text!r} writes nothing; write DEVICE/TAG=VALUE")
+    try:
+        value = json.loads(spelt, parse_constant=_no_number)
+    except ValueError:
+        value = spelt
+    match value:
+        case bool() | int() | float() | str():
+            return {"series": _series(name), "value": value}
+    raise ValueError(f"{spelt!r} is no value; it is a number, true, false or a text")
+
+
+def _no_number(text: str) -> object:
+    """NaN and Infinity are no JSON, and nothing that a device could be set to."""
+    raise ValueError(text)
 
 
 def _register(text: str) -> dict[str, object]:

@@ -14,7 +14,9 @@ from headgate_cloud.cli.link import MAX_SUBSCRIPTIONS, Link
 from headgate_cloud.jobdocs import TooLarge, direct_request
 from headgate_cloud.strict import Undecodable, mapping, parse
 
-REQUEST: Final = "hg/v1/{}/dn/req/read"
+REQUEST: Final = "hg/v1/{}/dn/req/{}"
+# Writes have a topic of their own: an account's policies tell who may read from who may write.
+TOPIC_OF_OP: Final = {"write": "write"}
 REPLY: Final = "hg/v1/{}/up/reply"
 # A gateway answers a repeated id once: sending again costs a message and mends one that was lost.
 AGAIN_S: Final = 5.0
@@ -57,10 +59,11 @@ def ask(
         raise Complaint(f"{error} (headgate jobs create)", USAGE) from None
     link.subscribe([REPLY.format(thing) for thing in things])
     waiting = {REPLY.format(thing): thing for thing in things}
+    topic = TOPIC_OF_OP.get(question.op, "read")
     begun = monotonic()
     sent, end = begun, begun + timeout_s
     for thing in things:
-        link.publish(REQUEST.format(thing), body)
+        link.publish(REQUEST.format(thing, topic), body)
     while waiting and monotonic() < end:
         arrived = link.receive(min(end, sent + AGAIN_S) - monotonic())
         if arrived is not None:
@@ -71,7 +74,7 @@ def ask(
         elif monotonic() < end:
             sent = monotonic()
             for thing in waiting.values():
-                link.publish(REQUEST.format(thing), body)
+                link.publish(REQUEST.format(thing, topic), body)
     for thing in waiting.values():
         yield Answer(thing, None, round((monotonic() - begun) * 1000))
 

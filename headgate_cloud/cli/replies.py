@@ -24,6 +24,9 @@ def show(out: Output, thing: str, reply: Reply, now_ms: int, beside: str = "") -
         colour = STATUS_COLOURS.get(reply["status"], "red")
         detail = f": {plain(reply['detail'])}" if reply["detail"] else ""
         out.say(f"{headed}  [{colour}]{plain(reply['status'])}[/] ({plain(reply['code'])}){detail}")
+        writes = (reply["result"] or {}).get("writes")
+        if writes:
+            _writes(out, writes, now_ms)  # some may have been written before one failed
         return
     said = "  ".join(filter(None, [beside, plain(reply["detail"])]))
     out.say(f"{headed}  [dim]{said}[/]" if said else headed)
@@ -103,6 +106,22 @@ def _values(out: Output, found: Rows, now_ms: int) -> None:
     )
 
 
+def _writes(out: Output, found: Rows, now_ms: int) -> None:
+    rows = []
+    for one in found:
+        unit, outcome = str(one.get("unit", "")), str(one.get("outcome"))
+        colour = {"verified": "green", "written": "green", "not_written": "yellow"}.get(outcome, "red")
+        notes = [f"asked {words.value(one['asked'], unit)}"] if "asked" in one else []
+        notes += [f"reads {words.value(one['found'], unit)}"] if "found" in one else []
+        notes += [str(one["error"])] if "error" in one else []
+        old = words.value(one["old"], unit) if "old" in one else "-"
+        written = words.value(one.get("value"), unit)
+        said = f"[{colour}]{plain(outcome)}[/]"
+        rows.append([plain(one.get("series")), plain(old), plain(written), said, plain("; ".join(notes))])
+    values = (Column("Was", right=True), Column("Written", right=True))
+    out.table([Column("Series"), *values, Column("Outcome", whole=True), Column("")], rows)
+
+
 def _registers(out: Output, found: Rows, now_ms: int) -> None:
     rows = []
     for one in found:
@@ -179,6 +198,7 @@ _DRAWN: Final = {
     "values": _values,
     "registers": _registers,
     "characteristics": _characteristics,
+    "writes": _writes,
     "devices": _devices,
     "series": _series,
     "files": _files,

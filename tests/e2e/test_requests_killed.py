@@ -122,6 +122,53 @@ async def test_a_job_of_ours_is_done_behind_one_of_somebody_elses(tmp_path: Path
         assert [record["status"] for record in told.records] == ["QUEUED"]
 
 
+async def test_a_write_is_done_once_and_read_back_by_whoever_asks(tmp_path: Path) -> None:
+    """By the operator's command, by a direct request that comes twice, and by a job."""
+    async with asked_gateway(tmp_path, writes=True) as asked:
+        told = await asked.operator("write", "boiler/setpoint=21.5", "boiler/pump=true")
+        rows = told.records[0]["reply"]["result"]["writes"]
+        assert [(row["old"], row["value"], row["outcome"]) for row in rows] == [
+            (0.0, 21.5, "verified"),
+            (False, True, "verified"),
+        ]
+        values = {"values": [{"series": "boiler/hold_until", "value": 70_000}]}
+        payload = request("w-1", 0, op="write", args=values)
+        first = await asked.ask(payload, topic="dn/req/write")
+        assert await asked.ask(payload, topic="dn/req/write") == first
+        await asked.operator("jobs", "create", "write", "boiler/away=true", "--id", "w-2")
+        ended = await job(asked, "w-2")
+        assert (ended["status"], ended["reply"]["result"]["writes"][0]["outcome"]) == (
+            "SUCCEEDED",
+            "verified",
+        )
+        told = await asked.operator("read", "boiler/setpoint", "boiler/pump")
+        assert [row["value"] for row in told.records[0]["reply"]["result"]["values"]] == [21.5, True]
+        told = await asked.operator("write", "boiler/setpoint=99", "boiler/vent=true")
+        assert told.records[0]["reply"]["code"] == "out_of_range"
+        expected = [(6, 200, [215]), (5, 0, [1]), (16, 204, [1, 4464]), (22, 206, [8])]
+        assert asked.writes() == expected
+        lines = asked.audit()
+        assert (lines["w-1", "write", "started"], lines["w-1", "write", "ok"]) == (1, 1)
+
+
+async def test_a_hub_killed_within_a_write_never_writes_again_and_says_what_it_does_not_know(
+    tmp_path: Path,
+) -> None:
+    async with asked_gateway(tmp_path, "--delay", "0.6", writes=True) as asked:
+        values = {"values": [{"series": "boiler/setpoint", "value": 30}]}
+        payload = request("w-1", 0, op="write", args=values)
+        await asked.publish(f"hg/v1/{asked.thing}/dn/req/write", payload)
+        await until("the write", lambda: asked.audit()["w-1", "write", "started"] == 1)
+        await asked.kill_hub()
+        reply = json.loads(await asked.ask(payload, topic="dn/req/write"))
+        assert (reply["status"], reply["code"]) == ("failed", "internal")
+        assert "whether it was done is not known" in reply["detail"]
+        await asyncio.sleep(3)  # the bridge, which was not killed, ends what it had begun
+        assert asked.writes() in ([], [(6, 200, [300])])
+        assert json.loads(await asked.ask(payload, topic="dn/req/write")) == reply
+        assert asked.audit() == {("w-1", "write", "started"): 1, ("w-1", "write", "internal"): 1}
+
+
 async def test_what_may_not_be_asked_is_refused_and_audited(tmp_path: Path) -> None:
     async with asked_gateway(tmp_path, *SMALL) as asked:
         now_ms = time.time_ns() // 1_000_000

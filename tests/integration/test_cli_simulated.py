@@ -124,6 +124,25 @@ def test_refused_and_unanswered_have_their_codes(headgate: Operator, gateway: Ru
     assert said.out.startswith("gw-1")
 
 
+def test_a_write_goes_on_its_own_topic_and_asks_before_it_goes_to_many(
+    headgate: Operator, gateway: Running
+) -> None:
+    row = {"series": "m/t", "value": 7, "unit": "V", "old": 3, "outcome": "verified", "t": 1}
+    gateway.gateway.results["write"] = {"result": {"writes": [row]}}
+    said = headgate("write", "m/t=7")
+    assert (said.code, said.err) == (0, "")
+    assert ["m/t", "3", "V", "7", "V", "verified"] in [line.split() for line in said.out.splitlines()]
+    (asked,) = gateway.gateway.asked
+    assert (asked["op"], asked["args"]) == ("write", {"values": [{"series": "m/t", "value": 7}]})
+    said = headgate("write", "m/t=7", thing="gw-1,gw-2")
+    assert (said.code, said.err) == (2, "headgate: this writes to 2 gateways; add --yes if that is meant\n")
+    said = headgate("jobs", "create", "write", "m/t=7", "--group", "all")
+    assert (said.code, said.err) == (2, "headgate: this writes to group all; add --yes if that is meant\n")
+    assert len(gateway.gateway.asked) == 1
+    gateway.gateway.results["write"] = {"status": "failed", "code": "unknown", "detail": "m/t: no reply"}
+    assert headgate("write", "m/t=7").code == 1
+
+
 def test_which_gateway_is_asked_back(headgate: Operator) -> None:
     said = headgate("read", "m/v", thing="")
     assert said.code == 2

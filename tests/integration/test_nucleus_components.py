@@ -207,6 +207,8 @@ def test_a_restarted_nucleus_starts_what_was_deployed(gateway: Gateway, build: B
     update = {"configurationUpdate": {"merge": '{"greeting": "hello"}'}}
     gateway.start("--deployment", str(build.deployment({"a.Kept": update})))
     gateway.until_state("a.Kept", "RUNNING")
+    # Running means started: what a process says then is lost if its nucleus is killed before it reads it.
+    until(lambda: gateway.output("a.Kept") == ["hello"], "the first start said hello")
     gateway.kill()
     recipe.unlink()
     gateway.start()

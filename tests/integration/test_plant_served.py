@@ -70,8 +70,10 @@ async def test_every_response_is_counted_and_recorded(tmp_path: Path) -> None:
         counts: Counter[str] = Counter()
         for row in rows:
             counts[row["group"]] += 1
-            high, low = row["registers"][:2]
-            assert row["count"] == counts[row["group"]] == high << 16 | low
+            assert row["count"] == counts[row["group"]]
+            if name != "room":  # which is one as it is sold: nothing in it counts
+                high, low = row["registers"][:2]
+                assert row["count"] == high << 16 | low
 
 
 async def test_other_ranges_are_answered_but_do_not_count(tmp_path: Path) -> None:
@@ -113,7 +115,8 @@ async def test_another_unit_gets_no_answer(tmp_path: Path) -> None:
                 await read(client, "holding", device.groups[0].address, 2, device.unit + 1)
             client.close()
             client = await connect(device)
-            assert (await poll(client, device, device.groups[0]))[:2] == [0, 1]
+            registers = await poll(client, device, device.groups[0])
+            assert device.groups[0].counter is None or registers[:2] == [0, 1]
             client.close()
 
 
@@ -132,7 +135,7 @@ async def test_a_device_started_again_goes_on_counting(tmp_path: Path) -> None:
 async def test_a_blocked_device_does_not_block_the_others(tmp_path: Path) -> None:
     async with running(plant_room(1), tmp_path) as plant:
         plant.devices["meter-a"].answer_delay_s = 3600
-        device, other, _ = plant.plant.devices
+        device, other, *_ = plant.plant.devices
         first, second = await connect(device), await connect(other)
         waiting = asyncio.create_task(poll(first, device, device.groups[0]), name="blocked")
         for _ in range(10):

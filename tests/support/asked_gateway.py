@@ -107,12 +107,18 @@ class Asked:
 
     def reads(self, address: int) -> int:
         """How often the device says it answered a read that began there and was none of its polls."""
-        rows = [
+        return sum(row["group"] is None and row["address"] == address for row in self._served())
+
+    def writes(self) -> list[tuple[int, int, list[int]]]:
+        """The writes that devices say they carried out: function, address, cells."""
+        return [(row["function"], row["address"], row["wrote"]) for row in self._served() if "wrote" in row]
+
+    def _served(self) -> list[dict[str, Any]]:
+        return [
             json.loads(line)
             for path in self.gateway.run.plant.glob("*.served.jsonl")
             for line in path.read_bytes().split(b"\n")[:-1]
         ]
-        return sum(row["group"] is None and row["address"] == address for row in rows)
 
     def audit(self) -> Counter[tuple[str, str, str]]:
         """The gateway's audit: how many lines of each (id, op, code)."""
@@ -135,11 +141,11 @@ async def until(what: str, condition: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def asked_gateway(base: Path, *plant: str) -> AsyncIterator[Asked]:
+async def asked_gateway(base: Path, *plant: str, writes: bool = False) -> AsyncIterator[Asked]:
     """A gateway with its plant and cloud, asked through the observer's certificate."""
     environment = {"HEADGATE_RUNTIME_CACHE": str(REPOSITORY / ".cache" / "runtime")}
     async with Processes(make_run(base), environment) as processes:
-        gateway = VirtualGateway(Plan(plant=plant), processes, REPOSITORY)
+        gateway = VirtualGateway(Plan(plant=plant, writes=writes), processes, REPOSITORY)
         await gateway.start()
         observer, broker = gateway.cloud["observer"], gateway.cloud["broker"]
         context = client_context(

@@ -30,7 +30,10 @@ def wire(clock: Clock, request_id: str = "r1", op: str = "read", **changes: Any)
 
 
 class DeskWorld:
-    """`read` answers at once, `slow` when `release` is set, `effect` may be done once, `big` says a lot."""
+    """`read` answers at once, `slow` when `release` is set, `effect` may be done once, `big` says a lot.
+
+    `write` is `barred` until a test says otherwise; `hold_effects` makes `effect` slow.
+    """
 
     def __init__(self, root: Path, *, tuning: DeskTuning | None = None, max_requests: int = 1_000) -> None:
         self.root = StateRoot(root)
@@ -45,11 +48,14 @@ class DeskWorld:
         self.args: Mapping[str, Any] = {}
         self.offered: list[Queued] = []
         self.on_effect: Callable[[str], None] = lambda request_id: None
+        self.barred: tuple[str, str] | None = ("writes_off", "off")
+        self.hold_effects = False
         operations = {
             "read": Operation(self._read),
             "slow": Operation(self._slow),
-            "effect": Operation(self._read, repeatable=False),
+            "effect": Operation(self._effect, repeatable=False),
             "big": Operation(self._big),
+            "write": Operation(self._read, repeatable=False, barred=lambda: self.barred),
         }
         self.desk = Desk(
             self.ledger,
@@ -96,6 +102,9 @@ class DeskWorld:
         self.done.append(request)
         self.on_effect(request.id)
         return Reply(request.id, "ok", "ok", result={"n": len(self.done), "args": dict(request.args)})
+
+    async def _effect(self, request: Request) -> Reply:
+        return await (self._slow(request) if self.hold_effects else self._read(request))
 
     async def _slow(self, request: Request) -> Reply:
         await self.release.wait()

@@ -12,6 +12,7 @@ from headgate.clock import ManualClock
 from headgate.errors import HeadgateError
 from headgate.modbus.client import NoReply, NotConnected
 from headgate.modbus.driver import ModbusDriver
+from headgate.modbus.puts import Put
 from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame
@@ -34,8 +35,15 @@ class Sent:
 Behave = Callable[[Sent], Sequence[int] | HeadgateError]
 
 
+class ReadOnly:
+    """The part of a Client that no poll and no read may ever use."""
+
+    async def write(self, put: Put, unit: int, timeout_s: float) -> None:
+        raise AssertionError(f"a write went out: {put} to unit {unit}")
+
+
 @dataclass
-class ScriptedBus:
+class ScriptedBus(ReadOnly):
     """A Client: a reply takes `delay_ms`, a missing one its time-out. Registers are equal to their address.
 
     `busy_ms` is the time that each unit held the bus. `faults` and `behave` say what a unit does instead.
@@ -128,9 +136,11 @@ class BusWorld:
     async def running(self) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
             task = group.create_task(self.driver.run(self.frames.append))
-            yield
-            self.driver.stop()
-            await self.clock.advance(120_000)
+            try:
+                yield
+            finally:
+                self.driver.stop()
+                await self.clock.advance(120_000)
             assert task.done()
 
     def _open(self, transport: Transport) -> ScriptedBus:

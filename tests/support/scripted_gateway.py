@@ -65,7 +65,7 @@ class ScriptedGateway:
             assert isinstance(message.payload, bytes)
             found = json.loads(message.payload)
             match str(message.topic).split("/")[-1]:
-                case "read":
+                case "read" | "write":
                     await self._direct(found)
                 case "notify-next" if "execution" in found:
                     await self._job(found["execution"])

@@ -8,6 +8,7 @@ from typing import Final
 
 from headgate_cloud.cli import asking
 from headgate_cloud.cli.cloud import Cloud, chosen, chosen_things
+from headgate_cloud.cli.commands.write import agreed
 from headgate_cloud.cli.errors import DONE, NO_ANSWER, REFUSED, USAGE, Complaint
 from headgate_cloud.cli.jobs import PENDING, Execution, Jobs, new_id
 from headgate_cloud.cli.output import Column, Output, ago, plain
@@ -26,6 +27,8 @@ def create(given: argparse.Namespace) -> int:
     question: asking.Question = getattr(asking, given.ask)(given, now_ms())
     cloud = chosen(given)
     things = chosen_things(given, cloud) if given.thing or not given.group else []
+    if question.op == "write":
+        agreed(given, things, given.group)
     job_id = given.id or new_id(question.op)
     deadline_ms = now_ms() + round(given.deadline * 1000)
     try:
@@ -152,7 +155,7 @@ def _show(cloud: Cloud, jobs: Jobs, job_id: str, out: Output, only: list[str]) -
         said = " ".join(filter(None, [details.get("code"), details.get("detail")]))
         since = ago(one.updated_ms or one.queued_ms, now_ms())
         head = f"{_status(one.status)} [dim]{since} ago[/]"
-        if reply is None or reply["status"] != "ok":
+        if reply is None or (reply["status"] != "ok" and "writes" not in (reply["result"] or {})):
             out.say(f"[bold]{plain(one.thing)}[/]  {head}  {plain(said)}")
             continue
         try:

@@ -1,4 +1,4 @@
-"""`headgate read`: what a gateway measures now."""
+"""`headgate read`: what a gateway measures now, asked and shown."""
 
 from __future__ import annotations
 

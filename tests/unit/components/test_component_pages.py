@@ -112,7 +112,11 @@ def modbus_document(place: str) -> dict[str, Any]:
         transport = {"kind": place}
     device: dict[str, Any] = {"name": "d", "transport": transport, "groups": [group]}
     document: dict[str, Any] = {"devices": [device]}
-    at = {"": document, "device": device, "group": group, "tag": tag}.get(place, transport)
+    write: dict[str, Any] = {"allow": True}
+    if place == "write":
+        tag["write"] = write
+    places = {"": document, "device": device, "group": group, "tag": tag, "write": write}
+    at = places.get(place, transport)
     at[NO_SUCH_KEY] = 1
     return document
 
@@ -125,6 +129,7 @@ def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
         **dict.fromkeys(KINDS, "devices[].transport."),
         "group": "devices[].groups[].",
         "tag": "devices[].groups[].tags[].",
+        "write": "devices[].groups[].tags[].write.",
     }
     known = {
         prefix + key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -56,9 +57,33 @@ def test_query_takes_times_before_now() -> None:
 
 
 @pytest.mark.parametrize(
+    ("spelt", "value"),
+    [
+        ("21.5", 21.5),
+        ("-3", -3),
+        ("18446744073709551615", 2**64 - 1),
+        ("true", True),
+        ("on", "on"),
+        ("NaN", "NaN"),
+        ('"7"', "7"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_a_value_to_write_is_a_number_a_boolean_or_a_text(spelt: str, value: object) -> None:
+    asked = question("write", f"m/t={spelt}", "m/u=1")
+    assert asked.op == "write"
+    values = [{"series": "m/t", "value": value}, {"series": "m/u", "value": 1}]
+    assert json.dumps(asked.args) == json.dumps({"values": values})  # 1 and true are equal, but not the same
+
+
+@pytest.mark.parametrize(
     ("words", "what"),
     [
         (("read",), "nothing to read"),
+        (("write", "m/t"), "writes nothing"),
+        (("write", "m/t="), "writes nothing"),
+        (("write", "m=1"), "'m' is no series"),
+        (("write", "m/t=[1]"), "is no value"),
         (("read", "voltage"), "'voltage' is no series"),
         (("read", "--register", "m:coils:1"), "is no register"),
         (("read", "--register", "m:holding:-1"), "is no register"),

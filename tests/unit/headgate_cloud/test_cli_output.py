@@ -104,6 +104,26 @@ def test_a_refusal_says_code_and_detail(capsys: pytest.CaptureFixture[str]) -> N
     assert shown(capsys, refused) == ["gw-1  refused (unknown_series): no series m/x"]
 
 
+def test_writes_say_what_was_there_and_what_came_of_each(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"series": "boiler/setpoint", "unit": "°C", "old": 21.5, "value": 30.0, "t": T_MS}
+    writes = [
+        {**row, "outcome": "verified", "asked": 99},
+        {**row, "outcome": "mismatch", "found": 21.5, "error": "confirmed, but it reads as another value"},
+        {"series": "boiler/pump", "unit": "", "value": True, "outcome": "not_written", "error": "skipped"},
+    ]
+    failed = {**reply(writes=writes), "status": "failed", "code": "not_verified", "detail": "boiler/x"}
+    lines = shown(capsys, failed)
+    assert lines[0] == "gw-1  failed (not_verified): boiler/x"
+    assert [line.split() for line in lines if line.startswith("boiler")] == [
+        ["boiler/setpoint", "21.5", "°C", "30", "°C", "verified", "asked", "99", "°C"],
+        [
+            *("boiler/setpoint", "21.5", "°C", "30", "°C", "mismatch", "reads", "21.5", "°C;"),
+            *("confirmed,", "but", "it", "reads", "as", "another", "value"),
+        ],
+        ["boiler/pump", "-", "on", "not_written", "skipped"],
+    ]
+
+
 def test_history_is_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
     column = {
         "u": "V",

@@ -19,6 +19,7 @@ from headgate.modbus.line import MAX_ERRANDS
 from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame
+from tests.support.modbus_bus import ReadOnly
 
 SLOW_MS = 100
 POLLED, ASKED = 7, 500
@@ -29,7 +30,7 @@ LINES: dict[str, dict[str, Any]] = {
 }
 
 
-class SlowClient:
+class SlowClient(ReadOnly):
     """Every transaction takes SLOW_MS, unless the unit is silent; `wire` is what went out, in order."""
 
     def __init__(self, clock: ManualClock) -> None:

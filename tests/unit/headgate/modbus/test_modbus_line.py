@@ -18,10 +18,11 @@ from headgate.modbus.driver import ModbusDriver
 from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame, Quality
+from tests.support.modbus_bus import ReadOnly
 
 
 @dataclass
-class FakeClient:
+class FakeClient(ReadOnly):
     """Answers registers equal to their address, unless a unit has a fault; a reply takes `delay_ms`."""
 
     clock: ManualClock

@@ -57,3 +57,16 @@ def test_shorter_reads_go_before_other_functions() -> None:
     owed = Owed()
     owed.missed("coil", 20, 0)
     assert owed.proofs("coil", 20)[:2] == [("coil", 8), ("holding", 1)]
+
+
+def test_a_write_that_was_not_confirmed_makes_the_next_of_its_function_doubtful() -> None:
+    owed = Owed()
+    assert not owed.doubts_write(6, 0, 100)
+    owed.missed_write(6, 0)
+    assert owed.doubts_write(6, PATIENCE_MS - 1, 100)
+    assert not owed.doubts_write(16, 0, 100)
+    assert not owed.doubts("holding", 0, 100)  # a confirmation is no reply to a read
+    assert not owed.doubts_write(6, PATIENCE_MS, 100)
+    owed.missed_write(6, 0)
+    owed.settle()
+    assert not owed.doubts_write(6, 1, 100)

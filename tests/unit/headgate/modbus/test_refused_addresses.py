@@ -19,12 +19,13 @@ from headgate.modbus.search import MAX_PARTS
 from headgate.modbus.tags import Table
 from headgate.modbus.transports import Transport
 from headgate.model import Frame, Quality
+from tests.support.modbus_bus import ReadOnly
 
 INTERVAL_MS = 1_000
 
 
 @dataclass
-class Device:
+class Device(ReadOnly):
     """Has registers equal to their addresses, but for those missing; a read that touches one is refused."""
 
     missing: set[int] = field(default_factory=set)

@@ -153,6 +153,49 @@ async def test_a_jobs_reply_is_reported_once_with_the_same_transaction(tmp_path:
         assert [line["id"] for line in world.audit()] == ["j1", "j2"]
 
 
+async def test_what_is_barred_now_is_not_remembered_as_refused(tmp_path: Path) -> None:
+    """A write refused because writes are off is carried out when they are on and it is sent again."""
+    async with a_desk(tmp_path) as world:
+        payload = wire(world.clock, "w", "write")
+        assert (await world.ask(payload)).code == "writes_off"
+        world.barred = None
+        reply = await world.ask(payload)
+        assert (reply.status, len(world.done)) == ("ok", 1)
+
+
+async def test_what_must_not_be_done_twice_is_audited_before_it_is_done(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as world:
+        seen: list[list[str]] = []
+        world.on_effect = lambda request_id: seen.append([line["code"] for line in world.audit()])
+        assert (await world.ask(wire(world.clock, "e", "effect", args={"value": 7}))).status == "ok"
+        assert seen == [["started"]]
+        begun, done = world.audit()
+        assert begun["args"] == done["args"] == {"value": 7}
+        assert done["code"] == "ok"
+
+
+async def test_what_must_not_be_done_twice_and_ran_out_of_time_may_be_done(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as world:
+        world.hold_effects = True
+        payload = wire(world.clock, "e", "effect", deadline_ms=world.clock.utc_ms() + 1_000)
+        answer = world.ask(payload)
+        while not world.clock._sleepers:
+            await asyncio.sleep(0.001)
+        await world.clock.advance(1_000)
+        reply = await answer
+        assert (reply.status, reply.code) == ("failed", "timeout")
+        assert "whether it was done is not known" in reply.detail
+        assert await world.ask(payload) == reply
+
+
+async def test_what_must_not_be_done_twice_has_its_args_with_it(tmp_path: Path) -> None:
+    async with a_desk(tmp_path) as world:
+        where = {"args_uri": "https://h/x", "args_sha256": "0" * 64, "args": None}
+        reply = await world.ask(wire(world.clock, "e", "effect", **where))
+        assert (reply.status, reply.code) == ("refused", "bad_request")
+        assert not world.done
+
+
 @pytest.mark.parametrize("carrier", ["direct", "job"])
 async def test_a_large_reply_goes_as_a_file(tmp_path: Path, carrier: str) -> None:
     async with a_desk(tmp_path) as world:
