@@ -1,7 +1,8 @@
 """`./dev lock`: makes requirements/*.txt from requirements/*.in, with hashes and for every platform.
 
 Needs uv (https://docs.astral.sh/uv), which is no part of the environment: locking is rare and is reviewed.
-The gateway's lock comes first and constrains the developer's, so that tests run what gateways run.
+The gateway's lock comes first and constrains the developer's, so that tests run what gateways run; that one
+constrains what the BLE decoders are compared with.
 """
 
 from __future__ import annotations
@@ -38,7 +39,12 @@ def commands(extra: Sequence[str]) -> list[list[str]]:
         "requirements/gateway.txt",
     ]
     second = ["uv", "pip", "compile", *OPTIONS, *extra, "-c", "requirements/gateway.txt"]
-    return [first, [*second, "requirements/dev.in", "-o", "requirements/dev.txt"]]
+    third = ["uv", "pip", "compile", *OPTIONS, *extra, "-c", "requirements/dev.txt"]
+    return [
+        first,
+        [*second, "requirements/dev.in", "-o", "requirements/dev.txt"],
+        [*third, "requirements/crosscheck.in", "-o", "requirements/crosscheck.txt"],
+    ]
 
 
 def main(argv: Sequence[str]) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-Profile = Literal["bthome", "ruuvi5", "ess"]
 FILE_NAME = "ble.json"
 RADIO_RECORD = "radio.jsonl"
 
@@ -28,17 +27,26 @@ class BleTag:
 
 @dataclass(frozen=True, slots=True)
 class BleDevice:
-    """One sensor. `interval_s`: how often an advertising one sends, an `ess` one is to be read.
+    """One sensor. `interval_s`: how often an advertising one sends, one that is read is to be.
 
     The first tag of an advertising sensor carries its count. `bind_key`: 32 hex digits, where it encrypts.
+    `description`: its format, where only the site document knows it; `profile` is then its name.
     """
 
     name: str
     address: str
-    profile: Profile
+    profile: str
     bind_key: str | None
     interval_s: float
     tags: tuple[BleTag, ...]
+    description: Mapping[str, Any] | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it is connected to and read; others advertise their values."""
+        if self.description is None:
+            return self.profile == "ess"
+        return self.description.keys().isdisjoint(("company", "service"))
 
     def series(self) -> Iterator[str]:
         """The names `device/tag` of all its series."""

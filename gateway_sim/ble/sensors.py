@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from gateway_sim.ble import bthome, ess, ruuvi
+from gateway_sim.ble import bthome, ess, ruuvi, tank
 from gateway_sim.ble.blefile import BleDevice, BleTag
 from gateway_sim.ble.story import Place, Room, room, room_story
 
@@ -27,6 +28,16 @@ RUUVI_TAGS = (
     BleTag("tx_power", "dBm", 0),
     BleTag("movement_counter", "1", 0),
 )
+TANK_TAGS = (BleTag("count", "", 0), BleTag("level", "mm", 1), BleTag("temperature", "°C", 2))
+LOFT_DESCRIPTION: Mapping[str, Any] = {
+    "name": "loft-air",
+    "values": [
+        {"name": "temperature", "characteristic": "2A6E", "type": "int16", "decimals": 2, "unit": "°C"},
+        {"name": "humidity", "characteristic": "2A6F", "type": "uint16", "decimals": 2, "unit": "%"},
+        {"name": "pressure", "characteristic": "2A6D", "type": "uint32", "scale": 0.1, "unit": "Pa"},
+    ],
+}
+"""What a site document says of a device whose service it does not know by name."""
 ESS_TAGS = (BleTag("temperature", "°C", 2), BleTag("humidity", "%", 2), BleTag("pressure", "Pa", 1))
 
 
@@ -57,6 +68,8 @@ def building(seed: int) -> list[Sensor]:
         _bthome(seed, Place("archive", 0.27, 114.0), "54:48:E6:8F:80:A5", _key(seed)),
         _ruuvi(seed, Place("cold-store", 0.06, 110.0), "CB:B8:33:4C:88:4F"),
         _ess(seed, Place("workshop", 0.24, 110.0), "E0:5A:1B:77:00:0C"),
+        _tank(seed, Place("tank", 0.02, 105.0), "C8:2A:10:00:00:09"),
+        _described(_ess(seed, Place("loft", 0.20, 121.0), "E0:5A:1B:77:00:0D"), LOFT_DESCRIPTION),
     ]
 
 
@@ -136,6 +149,31 @@ def _ess(seed: int, place: Place, address: str) -> Sensor:
 
     device = BleDevice(place.name, address, "ess", None, 5.0, ESS_TAGS)
     return Sensor(device, _measure(seed, place, raws), advertise, connectable=True)
+
+
+def _tank(seed: int, place: Place, address: str) -> Sensor:
+    """A tank outdoors: its level goes up and down by a millimetre a packet."""
+
+    def raws(count: int, now: Room) -> Raws:
+        return {
+            "count": count % PACKET_ID_LIMIT,
+            "level": 12_000 + 10 * abs(count % 400 - 200),
+            "temperature": round(now.air_c * 100),
+            "state": count % len(tank.STATES),
+            "alarm": int(count % 50 == 0),
+        }
+
+    def advertise(_: int, values: Raws) -> Advertisement:
+        return Advertisement(manufacturer_data={tank.COMPANY: tank.manufacturer_data(values)})
+
+    device = BleDevice(place.name, address, tank.FORMAT_NAME, None, 1.0, TANK_TAGS, tank.DESCRIPTION)
+    return Sensor(device, _measure(seed, place, raws), advertise)
+
+
+def _described(sensor: Sensor, description: Mapping[str, Any]) -> Sensor:
+    """The same sensor, to be read by a description and not by a profile."""
+    device = replace(sensor.device, profile=description["name"], description=description)
+    return replace(sensor, device=device)
 
 
 def _measure(seed: int, place: Place, raws: Callable[[int, Room], Raws]) -> Callable[[int, float], Raws]:

@@ -9,10 +9,13 @@ from gateway_sim.ble.blefile import BleDevice, Radio
 
 def ble_section(radio: Radio) -> dict[str, Any]:
     """The value of the site document's key `ble`."""
-    return {"adapter": radio.adapter, "devices": [_device(device) for device in radio.devices]}
+    described = [dict(device.description) for device in radio.devices if device.description is not None]
+    formats = {"formats": described} if described else {}
+    return {"adapter": radio.adapter, **formats, "devices": [_device(device) for device in radio.devices]}
 
 
 def _device(device: BleDevice) -> dict[str, Any]:
     row = {"name": device.name, "address": device.address, "profile": device.profile}
     key = {"bind_key": device.bind_key} if device.bind_key else {}
-    return {**row, **key, "interval_s": device.interval_s}
+    tags = {"tags": [tag.name for tag in device.tags]} if device.description is not None else {}
+    return {**row, **key, **tags, "interval_s": device.interval_s}

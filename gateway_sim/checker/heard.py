@@ -23,7 +23,7 @@ ADVERTS = "adverts"
 
 def group_name(device: BleDevice, tag: str) -> str:
     """The group a tag belongs to: a packet's tags come together, a read's alone."""
-    return tag if device.profile == "ess" else ADVERTS
+    return tag if device.is_read else ADVERTS
 
 
 class RadioRecords:

@@ -9,7 +9,7 @@ from gateway_sim.checker.groups import GroupCheck, NearestCheck, Row, Timeline
 from gateway_sim.checker.heard import ADVERTS
 from gateway_sim.devices.plantfile import Group, Tag
 
-MODULO = {"packet_id": 256, "measurement_sequence": 65_535}
+MODULO = {"packet_id": 256, "measurement_sequence": 65_535, "count": 256}
 """How far a packet's first tag counts before it starts again (docs/wire.md)."""
 UNCHECKED = ("rssi",)
 """Tags that nobody records."""
@@ -18,7 +18,7 @@ UNCHECKED = ("rssi",)
 def checks_of(radio: Radio) -> Iterator[GroupCheck]:
     """What there is to check of each sensor."""
     for device in radio.devices:
-        if device.profile == "ess":
+        if device.is_read:
             yield from (ReadCheck(device.name, _group(device, tag.name, [tag.name])) for tag in device.tags)
         else:
             yield PacketCheck(device.name, _group(device, ADVERTS, [tag.name for tag in device.tags]))

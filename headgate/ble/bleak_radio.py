@@ -145,7 +145,8 @@ class BleakRadio:
                 self._seen[address] = (device, now_ms)
                 if self._waiting and (waiting := self._waiting.pop(address, None)) is not None:
                     waiting.set()
-                heard(Advert(address, now_ms, data.rssi, data.service_data, data.manufacturer_data))
+                name = data.local_name or ""
+                heard(Advert(address, now_ms, data.rssi, data.service_data, data.manufacturer_data, name))
 
         return on_advert
 

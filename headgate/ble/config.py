@@ -14,8 +14,11 @@ from headgate.ble.adapters import (
     AdapterConfig,
     parse_adapters,
 )
-from headgate.ble.decoders.quantity import BASE_UUID, Profile, Quantity
+from headgate.ble.decoders.brands import missing
+from headgate.ble.decoders.own import OwnFormat, own_profile
+from headgate.ble.decoders.quantity import Profile, Quantity
 from headgate.ble.decoders.registry import PROFILES
+from headgate.ble.formats import read_formats
 from headgate.config.reader import Problems, Section, describe
 from headgate.model import NAME_PART, Series
 
@@ -24,13 +27,14 @@ _NAME_HINT = "1 to 64 of A-Z a-z 0-9 _ . -"
 _ADDRESS = r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
 _ADDRESS_HINT = 'as "AA:BB:CC:DD:EE:FF", in quotes: YAML reads some addresses as numbers'
 _KEY_HINT = "32 hex digits in quotes"
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SHORT_UUID = re.compile(r"(?:0x)?([0-9a-f]{4})")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device. `tags` become series; `interval_ms` is how often it is read, or else how often it sends."""
+    """One device. `tags` become series; `interval_ms` is how often it is read, or else how often it sends.
+
+    `own` is its format where the site describes it.
+    """
 
     name: str
     address: str
@@ -41,17 +45,17 @@ class Device:
     bind_key: bytes | None = field(default=None, repr=False)
     adapter: str = DEFAULT_ADAPTER
     pair: bool = False
+    own: OwnFormat | None = None
 
     @property
     def format(self) -> Profile:
         """What its profile says."""
-        return PROFILES[self.profile]
+        return PROFILES[self.profile] if self.own is None else own_profile(self.own)
 
     def series(self, tag: str) -> Series:
         """The series that one of its quantities feeds."""
         quantity = self.quantity(tag)
-        decimals = quantity.decimals if quantity.kind == "f64" else None
-        return Series(f"{self.name}/{tag}", quantity.unit, quantity.kind, decimals)
+        return Series(f"{self.name}/{tag}", quantity.unit, quantity.kind, quantity.series_decimals)
 
     def quantity(self, tag: str) -> Quantity:
         """What one of its tags means."""
@@ -74,7 +78,8 @@ def parse(section: Section) -> BleConfig:
     """Read the `ble:` section; faults go to the section's problems (for `parse_sections`)."""
     adapter = section.text("adapter", DEFAULT_ADAPTER, pattern=ADAPTER_PATTERN, hint=ADAPTER_HINT)
     adapters = parse_adapters(section)
-    devices = tuple(_device(each, adapter) for each in section.sections("devices"))
+    formats = read_formats(section, PROFILES)
+    devices = tuple(_device(each, formats, adapter) for each in section.sections("devices"))
     _refuse_twins("name", [device.name for device in devices], section)
     _refuse_twins("address", [f"{device.address} {device.profile}" for device in devices], section)
     section.close()
@@ -89,20 +94,15 @@ def parse_mapping(config: Mapping[str, Any], source: str = "ble") -> BleConfig:
     return parsed
 
 
-def full_uuid(text: str) -> str | None:
-    """A characteristic's 128-bit UUID, given as that or as 16 bits (`2A6E`); None where it is neither."""
-    lower = text.lower()
-    short = _SHORT_UUID.fullmatch(lower)
-    if short:
-        return BASE_UUID.format(int(short[1], 16))
-    return lower if _UUID.fullmatch(lower) else None
-
-
-def _device(section: Section, adapter: str) -> Device:
+def _device(section: Section, formats: Mapping[str, OwnFormat], adapter: str) -> Device:
     name = section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
     address = section.text("address", pattern=_ADDRESS, hint=_ADDRESS_HINT).upper()
     known = section.has("profile")
-    profile = PROFILES[section.choice("profile", tuple(PROFILES))]
+    chosen = section.choice("profile", (*PROFILES, *formats))
+    own = None if chosen in PROFILES else formats[chosen]
+    profile = PROFILES[chosen] if own is None else own_profile(own)
+    if advice := missing(chosen):
+        section.fault("profile", f"{chosen} needs the package {profile.package}", advice)
     device = Device(
         name=name,
         address=address,
@@ -113,6 +113,7 @@ def _device(section: Section, adapter: str) -> Device:
         bind_key=_bind_key(section, profile, known),
         adapter=section.text("adapter", adapter, pattern=ADAPTER_PATTERN, hint=ADAPTER_HINT),
         pair=section.boolean("pair", False),
+        own=own,
     )
     section.close()
     return device

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from headgate.ble.config import Device, full_uuid
+from headgate.ble.config import Device
 from headgate.ble.gatt import Gatt, Reading
-from headgate.ble.listener import Listener, Sample
+from headgate.ble.listener import Listener
 from headgate.ble.poller import Poller
+from headgate.ble.samples import Sample
+from headgate.ble.uuids import full_uuid
 from headgate.clock import Clock
 from headgate.driver import Refused, Reply, Request, answer_by_ms
 from headgate.errors import Retry
@@ -163,7 +165,7 @@ class OnDemand:
 
     def _last(self, name: str, tag: str) -> Sample | None:
         listener = self._listeners.get(name)
-        return None if listener is None else listener.last.get(tag)
+        return None if listener is None else listener.last(tag)
 
     def _device(self, name: str) -> Device | None:
         held = self._listeners.get(name) or self._pollers.get(name)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from headgate.ble.config import Device
 from headgate.ble.decoders.quantity import Characteristic
 from headgate.ble.gatt import Gatt, Reading
-from headgate.ble.listener import Notice, Sample
+from headgate.ble.listener import Notice
+from headgate.ble.samples import Sample, samples_of
 from headgate.clock import Clock
 from headgate.driver import Emit
-from headgate.errors import Reject, Retry
+from headgate.errors import Retry
 from headgate.model import Frame, Quality, Value
 
 
@@ -24,7 +25,9 @@ class Poller:
         self.device = device
         self.fault = ""
         self.missed = 0
-        self.characteristics = [c for c in device.format.characteristics if c.quantity.tag in device.tags]
+        self.characteristics = [
+            c for c in device.format.characteristics if any(q.tag in device.tags for q in c.quantities)
+        ]
         self._indexes = dict(zip(device.tags, indexes, strict=True))
         self._gatt = gatt
         self._clock = clock
@@ -56,11 +59,11 @@ class Poller:
 
     async def fresh(self, tags: Sequence[str]) -> dict[str, Sample | str]:
         """Read some tags before any poll: by tag a sample, or in words why there is none. Raises Retry."""
-        wanted = {c.uuid: c for c in self.characteristics if c.quantity.tag in tags}
+        wanted = {c.uuid: c for c in self.characteristics if any(q.tag in tags for q in c.quantities)}
         found: dict[str, Sample | str] = {}
 
         def each(reading: Reading) -> None:
-            found[wanted[reading.uuid].quantity.tag] = _sample(wanted[reading.uuid], reading)
+            found.update(_samples(wanted[reading.uuid], reading))
 
         device = self.device
         await self._gatt.read(
@@ -77,16 +80,18 @@ class Poller:
             self._reading = True
 
         def each(reading: Reading) -> None:
-            characteristic = asked[reading.uuid]
-            sample = _sample(characteristic, reading)
-            index = self._indexes[characteristic.quantity.tag]
-            if isinstance(sample, str):
-                faults.append(sample)
-                emit(Frame(reading.boot_ms, [index], [None], [int(Quality.BAD_COMM)]))
-            else:
-                emit(
-                    Frame(sample.boot_ms, [index], [sample.value], [sample.quality] if sample.quality else ())
-                )
+            samples = _samples(asked[reading.uuid], reading)
+            series, values, quality = [], [], []
+            for tag, index in self._indexes.items():
+                sample = samples.get(tag)
+                if sample is None:
+                    continue
+                series.append(index)
+                if isinstance(sample, str):
+                    faults.append(sample)
+                values.append(None if isinstance(sample, str) else sample.value)
+                quality.append(int(Quality.BAD_COMM) if isinstance(sample, str) else sample.quality)
+            emit(Frame(reading.boot_ms, series, values, quality if any(quality) else ()))
 
         try:
             await self._gatt.read(
@@ -110,14 +115,8 @@ class Poller:
         self.fault = faults[0] if faults else ""
 
 
-def _sample(characteristic: Characteristic, reading: Reading) -> Sample | str:
-    """The sample in a reading; of wrong length or not known it has no value, of none it is the error."""
+def _samples(characteristic: Characteristic, reading: Reading) -> Mapping[str, Sample | str]:
+    """By tag what a reading says, or the error that stands in its place."""
     if reading.data is None:
-        return reading.error
-    try:
-        raw = characteristic.decode(reading.data)
-    except Reject:
-        raw = None
-    if raw is None:
-        return Sample(None, int(Quality.BAD_VALUE), reading.boot_ms)
-    return Sample(characteristic.quantity.value(raw), int(Quality.GOOD), reading.boot_ms)
+        return {quantity.tag: reading.error for quantity in characteristic.quantities}
+    return samples_of(characteristic, reading.data, reading.boot_ms)

@@ -2,70 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from headgate.model import Kind, Value
 
 BASE_UUID = "0000{:04x}-0000-1000-8000-00805f9b34fb"
 """128-bit form of a 16-bit UUID (Bluetooth Core Specification, Vol 3, Part B, 2.5.1)."""
 
+Raw = int | float | str | None
+"""What a decoder reads: an integer to be scaled, a double or a text as it is, or None: there is no value."""
+Form = Literal["integer", "unsigned", "scaled", "bool", "real", "text"]
+MAX_DECIMALS = 15
+"""Most decimals of a series: so many digits a double keeps."""
+_KINDS: Mapping[Form, Kind] = {
+    "integer": "i64",
+    "unsigned": "u64",
+    "scaled": "f64",
+    "bool": "bool",
+    "real": "f64",
+    "text": "text",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What a raw integer means: value = raw / 10^decimals in `unit`; with `boolean`, 0 is false."""
+    """What a raw value means: of an integer, value = raw / 10^decimals in `unit`; as bool, 0 is false.
+
+    A "scaled" integer is a double even without decimals: the kind does not depend on the scale.
+    `low` and `high` bound the raws that can be true, such as those of 0 to 100 %: others are doubtful.
+    """
 
     tag: str
     unit: str = ""
     decimals: int = 0
-    boolean: bool = False
+    form: Form = "integer"
+    low: float | None = None
+    high: float | None = None
 
     @property
     def kind(self) -> Kind:
         """The kind of its series."""
-        if self.boolean:
-            return "bool"
-        return "f64" if self.decimals else "i64"
+        return "f64" if self.decimals else _KINDS[self.form]
 
-    def value(self, raw: int) -> Value:
-        """The value that a raw integer stands for."""
-        if self.boolean:
+    @property
+    def series_decimals(self) -> int | None:
+        """The decimals of its series; None where values are no scaled integers."""
+        scaled = self.kind == "f64" and self.form != "real" and self.decimals <= MAX_DECIMALS
+        return self.decimals if scaled else None
+
+    @property
+    def divisor(self) -> int:
+        """By what a raw integer is divided; 0 where it is not."""
+        return 10**self.decimals if self.decimals or self.form == "scaled" else 0
+
+    def value(self, raw: Raw) -> Value:
+        """The value that a raw stands for."""
+        if raw is None or isinstance(raw, str):
+            return raw
+        if self.form == "bool":
             return bool(raw)
-        return raw / 10**self.decimals if self.decimals else raw
+        return raw / self.divisor if self.divisor else raw
+
+    def doubts(self, raw: Raw) -> bool:
+        """Whether a raw is outside of what can be true."""
+        if raw is None or isinstance(raw, str):
+            return False
+        return (self.low is not None and raw < self.low) or (self.high is not None and raw > self.high)
+
+
+RSSI = Quantity("rssi", "dBm")
+"""How strong a packet was received: a tag of whatever advertises."""
+
+
+def celsius(tag: str, decimals: int) -> Quantity:
+    """A temperature; nothing is colder than -273.15 °C."""
+    return Quantity(tag, "°C", decimals, low=-273.15 * 10**decimals)
+
+
+def percent(tag: str, decimals: int = 0) -> Quantity:
+    """A share, 0 to 100 %."""
+    return Quantity(tag, "%", decimals, low=0, high=100 * 10**decimals)
 
 
 @dataclass(frozen=True, slots=True)
 class Advert:
-    """One advertisement as it arrived: `boot_ms` is boottime, keys are 128-bit UUIDs and company ids."""
+    """One advertisement as it arrived: `boot_ms` is boottime, keys are 128-bit UUIDs and company ids.
+
+    `name` is what the device calls itself, where it does.
+    """
 
     address: str
     boot_ms: int
     rssi_dbm: int = 0
     service_data: Mapping[str, bytes] = field(default_factory=dict)
     manufacturer_data: Mapping[int, bytes] = field(default_factory=dict)
+    name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Packet:
-    """What one advertisement says: raw integers by tag, None where the device has no value.
+class Packet(NamedTuple):
+    """What one advertisement says: raws by tag, None where the device has no value.
 
     `id` tells packets apart (the same again is the same packet); None where the format has none. `counter`:
-    of an encrypted packet; it never goes down. `unknown`: the id of an object that ended decoding.
+    of an encrypted packet; it never goes down. `unknown`: the id of an object that ended decoding. `doubt`:
+    why nothing in it is quite to be relied on, in words. `doubtful`: the tags of which that is so.
     """
 
-    raw: Mapping[str, int | None]
+    raw: Mapping[str, Raw]
     id: int | None = None
     counter: int | None = None
     unknown: int | None = None
+    doubt: str = ""
+    doubtful: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Characteristic:
-    """A GATT characteristic that holds one quantity; `decode` raises Reject for a value of another length."""
+    """A GATT characteristic and its quantities; `decode` gives their raws, or raises Reject."""
 
     uuid: str
-    quantity: Quantity
-    decode: Callable[[bytes], int | None]
+    quantities: tuple[Quantity, ...]
+    decode: Callable[[bytes], Packet]
 
 
 Decode = Callable[[Advert], Packet | None]
@@ -80,7 +138,7 @@ class Profile:
 
     `quantities` is all it can give, by tag; `default` what a device gives unless the site says otherwise.
     `count_tag`: the count in its packets, always a series, so that lost ones can be counted. `selects`: the
-    site lists its `measurements`, as there are too many to have them all.
+    site lists its `measurements`, as there are too many to have them all. `package`: what must be installed.
     """
 
     name: str
@@ -91,8 +149,18 @@ class Profile:
     count_tag: str = ""
     selects: bool = False
     encrypts: bool = False
+    package: str = ""
+
+    def __post_init__(self) -> None:
+        if self.make_decode is not None:
+            object.__setattr__(self, "quantities", {**self.quantities, RSSI.tag: RSSI})
 
 
 def by_tag(*quantities: Quantity) -> dict[str, Quantity]:
     """Quantities by tag, in their order."""
     return {quantity.tag: quantity for quantity in quantities}
+
+
+def address_bytes(address: str) -> bytes:
+    """The 6 B of AA:BB:CC:DD:EE:FF as it is written."""
+    return bytes.fromhex(address.replace(":", ""))

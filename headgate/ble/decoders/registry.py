@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from headgate.ble.decoders import bthome, ess, ruuvi5
+from headgate.ble.decoders import atc, brands, bthome, bthome1, eddystone, ess, ibeacon, ruuvi3, ruuvi5
 
-PROFILES = {profile.name: profile for profile in (bthome.PROFILE, ruuvi5.PROFILE, ess.PROFILE)}
+_OURS = (
+    bthome.PROFILE,
+    bthome1.PROFILE,
+    ruuvi5.PROFILE,
+    ruuvi3.PROFILE,
+    eddystone.PROFILE,
+    ibeacon.PROFILE,
+    atc.PROFILE,
+    ess.PROFILE,
+)
+PROFILES = {**{profile.name: profile for profile in _OURS}, **brands.PROFILES}
+"""By name; those of brands need a package that may not be installed (`Profile.package`)."""

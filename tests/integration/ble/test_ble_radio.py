@@ -34,7 +34,9 @@ async def listen(radio: Radio) -> dict[str, Any]:
 
 
 async def test_bleak_hears_and_reads_what_the_record_says(tmp_path: Path) -> None:
-    sensors = building(1)
+    sensors = [
+        sensor for sensor in building(1) if sensor.device.name != "loft"
+    ]  # reads are told apart by UUID
     async with running(sensors, tmp_path) as (radio, _):
         assert read(tmp_path) == radio
         found = await listen(radio)

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from headgate.ble.config import parse_mapping as parse_ble
+from headgate.ble.decoders.fields import TYPES as FIELD_TYPES
+from headgate.ble.decoders.quantity import RSSI
 from headgate.ble.decoders.registry import PROFILES
 from headgate.config.site import load_document
 from headgate.errors import Reject
@@ -147,9 +149,37 @@ def test_every_key_of_a_ble_device_is_documented_and_accepted() -> None:
     assert documented == known
 
 
+def test_every_key_of_an_own_ble_format_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.BleBridge"), "Own formats", "####"))
+    known = set()
+    for value in ({"type": "uint8"}, {"type": "bit", "bit": 1}, {"type": "string", "length": 1}):
+        values = [{"name": "v", **value, NO_SUCH_KEY: 1}]
+        fields = accepted(parse_ble, {"formats": [{"name": "f", "company": 1, "values": values}]})
+        known |= {f"formats[].values[].{key}" for key in fields}
+    values = [{"name": "v", "type": "uint8"}]
+    own = {"name": "f", "company": 1, "values": values, NO_SUCH_KEY: 1}
+    known |= {f"formats[].{key}" for key in accepted(parse_ble, {"formats": [own]})}
+    assert documented == known
+
+
+def test_every_ble_profile_type_and_tag_is_documented() -> None:
+    text = section(page("headgate.BleBridge"), "Site document", "###")
+    rows = dict(re.findall(r"(?m)^\| (`\w+`(?:, `\w+`)*) \| (.*) \|$", text))
+    told = {name: row for names, row in rows.items() for name in re.findall(r"`(\w+)`", names)}
+    for profile in PROFILES.values():
+        if "bthome" not in profile.name:
+            named = set(re.findall(r"`(\w+)`", told[profile.name]))
+            tags = {tag for tag in profile.quantities if not re.search(r"_[2-6yz]$", tag)} - {RSSI.tag}
+            assert tags <= named
+    named = set(re.findall(r"`([a-z]+\d*)`", section(page("headgate.BleBridge"), "Own formats", "####")))
+    assert {name for name in FIELD_TYPES if not name.startswith("int")} <= named
+
+
 def test_the_example_of_a_ble_section_is_accepted() -> None:
     (example,) = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.BleBridge"))
-    assert {device.profile for device in parse_ble(yaml.safe_load(example)["ble"]).devices} == set(PROFILES)
+    devices = parse_ble(load_document(example, "README.md")["ble"]).devices
+    ours = {name for name, profile in PROFILES.items() if not profile.package}
+    assert {device.profile for device in devices} == {*ours, "tank-level", "flow-meter"}
 
 
 def test_every_key_of_the_files_section_is_documented_and_accepted() -> None:

@@ -103,3 +103,4 @@ def test_a_lock_is_universal_hashed_and_names_no_index() -> None:
     for command in lock.commands(["--upgrade"]):
         assert {"--universal", "--generate-hashes", "--no-emit-index-url", "--upgrade"} <= set(command)
     assert lock.commands([])[1][-5:-3] == ["-c", "requirements/gateway.txt"]
+    assert lock.commands([])[2][-5:-3] == ["-c", "requirements/dev.txt"]

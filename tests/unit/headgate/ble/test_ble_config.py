@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from headgate.ble.config import full_uuid, parse_mapping
+from headgate.ble.config import parse_mapping
+from headgate.ble.uuids import full_uuid
 from headgate.errors import Reject
 from headgate.model import Series
 from headgate.roles.hub_config import parse_site

@@ -8,18 +8,34 @@ import importlib.metadata
 import subprocess
 import sys
 
+import pytest
+
 BRIDGE = """
 import sys
 from headgate.clock import ManualClock
 from headgate.roles.bridge import DRIVERS
 driver = DRIVERS[{name!r}](ManualClock(), print)
 {more}
-heavy = ("bleak", "dbus_fast", "pymodbus", "cryptography", "numpy")
+heavy = ("bleak", "dbus_fast", "pymodbus", "cryptography", "numpy", "habluetooth", "aiohttp")
 print(*[name for name in heavy if name in sys.modules])
 """
-BLE_DEVICE = """
-device = {{"name": "a", "address": "AA:BB:CC:DD:EE:FF", "profile": "bthome", **{key}}}
-driver.apply(driver.plan({{"devices": [device]}}))
+BLE_DEVICES = """
+from headgate.ble.decoders.quantity import Advert
+from headgate.ble.decoders.registry import PROFILES
+value = {{"name": "v", "type": "uint8"}}
+formats = [
+    {{"name": "heard", "company": 1, "values": [value]}},
+    {{"name": "read", "values": [{{**value, "characteristic": "2A19"}}]}},
+]
+names = [name for name, profile in PROFILES.items() if not profile.package]
+devices = [
+    {{"name": name, "address": "AA:BB:CC:DD:EE:FF", "profile": name}} for name in [*names, "heard", "read"]
+]
+devices[names.index({keyed!r})] |= {key}
+driver.apply(driver.plan({{"formats": formats, "devices": devices}}))
+for listener in driver._listeners.values():
+    for company in (1, 0x4C, 0x499):
+        listener.hear(Advert("AA:BB:CC:DD:EE:FF", 0, 0, {{}}, {{company: b"x"}}))
 """
 
 
@@ -33,9 +49,10 @@ def test_a_modbus_bridge_loads_no_bluetooth() -> None:
     assert loaded("modbus") == {"pymodbus"}
 
 
-def test_a_ble_bridge_loads_cryptography_with_a_bind_key_only() -> None:
-    assert loaded("ble", BLE_DEVICE.format(key={})) == {"bleak", "dbus_fast"}
-    with_key = loaded("ble", BLE_DEVICE.format(key={"bind_key": "0f" * 16}))
+@pytest.mark.parametrize("profile", ["bthome", "bthome1", "atc"])
+def test_a_ble_bridge_loads_cryptography_with_a_bind_key_only(profile: str) -> None:
+    assert loaded("ble", BLE_DEVICES.format(keyed=profile, key={})) == {"bleak", "dbus_fast"}
+    with_key = loaded("ble", BLE_DEVICES.format(keyed=profile, key={"bind_key": "0f" * 16}))
     assert with_key == {"bleak", "dbus_fast", "cryptography"}
 
 
