@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headgate.ble.adapters import (
@@ -19,6 +19,7 @@ from headgate.ble.decoders.own import OwnFormat, own_profile
 from headgate.ble.decoders.quantity import Profile, Quantity
 from headgate.ble.decoders.registry import PROFILES
 from headgate.ble.formats import read_formats
+from headgate.ble.reporting import DEFAULT_PATIENCE, Patience, Rule, read_patience, read_rules
 from headgate.config.reader import Problems, Section, describe
 from headgate.model import NAME_PART, Series
 
@@ -46,6 +47,8 @@ class Device:
     adapter: str = DEFAULT_ADAPTER
     pair: bool = False
     own: OwnFormat | None = None
+    patience: Patience = DEFAULT_PATIENCE
+    report: tuple[tuple[str, Rule], ...] = ()
 
     @property
     def format(self) -> Profile:
@@ -68,6 +71,7 @@ class BleConfig:
 
     devices: tuple[Device, ...] = ()
     adapters: tuple[AdapterConfig, ...] = ()
+    health_ms: int = 0
 
     def adapter(self, name: str) -> AdapterConfig:
         """How an adapter is used."""
@@ -82,8 +86,9 @@ def parse(section: Section) -> BleConfig:
     devices = tuple(_device(each, formats, adapter) for each in section.sections("devices"))
     _refuse_twins("name", [device.name for device in devices], section)
     _refuse_twins("address", [f"{device.address} {device.profile}" for device in devices], section)
+    health_ms = round(section.number("health_s", 0, low=0, high=MAX_INTERVAL_S) * 1000)
     section.close()
-    return BleConfig(devices, adapters)
+    return BleConfig(devices, adapters, health_ms)
 
 
 def parse_mapping(config: Mapping[str, Any], source: str = "ble") -> BleConfig:
@@ -96,6 +101,8 @@ def parse_mapping(config: Mapping[str, Any], source: str = "ble") -> BleConfig:
 
 def _device(section: Section, formats: Mapping[str, OwnFormat], adapter: str) -> Device:
     name = section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
+    if name.startswith("_"):
+        section.fault("name", f"{name!r} begins with _", "such names are the bridge's own")
     address = section.text("address", pattern=_ADDRESS, hint=_ADDRESS_HINT).upper()
     known = section.has("profile")
     chosen = section.choice("profile", (*PROFILES, *formats))
@@ -115,6 +122,9 @@ def _device(section: Section, formats: Mapping[str, OwnFormat], adapter: str) ->
         pair=section.boolean("pair", False),
         own=own,
     )
+    kinds = {tag: device.quantity(tag).kind for tag in device.tags}
+    patience, report = read_patience(section, device.interval_ms), read_rules(section, kinds)
+    device = replace(device, patience=patience, report=report)
     section.close()
     return device
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from headgate.ble.adapter import MakeStack, bluez
 from headgate.ble.air import Air
 from headgate.ble.config import BleConfig, Device, parse_mapping
+from headgate.ble.health import Health, open_files
 from headgate.ble.listener import Listener, Notice
 from headgate.ble.on_demand import OnDemand
 from headgate.ble.poller import Poller
+from headgate.ble.staleness import Silence, Staleness
 from headgate.clock import Clock
 from headgate.driver import Change, Emit, Reply, Request
 from headgate.errors import Reject
@@ -45,9 +47,12 @@ class BleDriver:
         self._listeners: dict[str, Listener] = {}
         self._pollers: dict[str, Poller] = {}
         self._on_demand = OnDemand(self._listeners, self._pollers, self._air.gatt, clock)
+        self._staleness = Staleness(self._silences, clock, notice)
+        self._health = Health(self._series_index, self._air.adapters, self._listeners, self._pollers, clock)
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
         self._polling: set[asyncio.Task[None]] = set()
+        self._watching: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
 
     def table(self) -> Sequence[Series]:
@@ -86,6 +91,8 @@ class BleDriver:
         self._air.aim(self._listeners.values())
         for poller in self._pollers.values():
             self._air.want(poller.device.adapter, poller.device.address)
+        self._staleness.changed()
+        self._health.changed(self._config.health_ms)
 
     async def run(self, emit: Emit) -> None:
         """See `Driver.run`."""
@@ -95,6 +102,10 @@ class BleDriver:
                 self._group = group
                 decoding = group.create_task(self._air.decode(emit), name="ble decode")
                 self._air.start(group)
+                self._watching = [
+                    group.create_task(self._staleness.run(emit), name="ble staleness"),
+                    group.create_task(self._health.run(emit), name="ble health"),
+                ]
                 for poller in self._pollers.values():
                     self._start(poller)
                 try:
@@ -127,6 +138,9 @@ class BleDriver:
             ("repeats", sum(each.freshness.repeats for each in listeners)),
             ("replays", sum(each.freshness.replays for each in listeners)),
             ("undecoded", sum(each.undecoded for each in listeners)),
+            ("unchanged", self._unchanged()),
+            ("stale", self._staleness.counted),
+            ("open_files", open_files()),
             ("overrun", self._air.overrun),
             ("missed", sum(each.missed for each in self._pollers.values())),
             *(
@@ -156,6 +170,8 @@ class BleDriver:
         """End the reads in flight and the scans, then decode what was heard until then."""
         if self._polling:
             await asyncio.wait(self._polling)
+        for task in self._watching:
+            task.cancel()
         await self._air.end()
         await asyncio.wait([decoding])
 
@@ -167,8 +183,9 @@ class BleDriver:
             self._pollers[device.name] = poller
             self._start(poller)
         else:
+            now_ms = self._clock.boot_ms()
             decode = make_decode(device.address, device.bind_key)
-            self._listeners[device.name] = Listener(device, decode, indexes, self._notice)
+            self._listeners[device.name] = Listener(device, decode, indexes, self._notice, now_ms)
 
     def _start(self, poller: Poller) -> None:
         if self._group is None or self._emit is None or self._stop.is_set():
@@ -176,6 +193,15 @@ class BleDriver:
         task = self._group.create_task(poller.run(self._emit), name=f"ble read {poller.device.name}")
         self._polling.add(task)
         task.add_done_callback(self._polling.discard)
+
+    def _unchanged(self) -> int:
+        """Values that the devices' rules of reporting held back."""
+        heard = sum(each.reporting.unchanged for each in self._listeners.values())
+        return heard + sum(each.reporting.unchanged for each in self._pollers.values())
+
+    def _silences(self) -> Iterator[Silence]:
+        yield from (each.silence for each in self._listeners.values())
+        yield from (each.silence for each in self._pollers.values())
 
     def _series_index(self, series: Series) -> int:
         index = self._index.get(series)

@@ -24,6 +24,8 @@ from tests.support.hurried import HurriedLoop, LoopClock
 BROADCASTERS, PERIPHERALS = 20, 3
 SPEED = 15.0
 RECOVER_S = 90.0
+STALE_S, GONE_FOR_S = 60.0, 300.0
+"""From when on devices that send every second are stale, and gone, where the site says nothing of it."""
 GONE_S = 1.0
 """What was on its way when a device went may still arrive."""
 
@@ -83,6 +85,11 @@ class Chaos:
                 if after_ms is not None and frame.boot_ms > after_ms:
                     self.lies.append(f"{name} good {frame.boot_ms - after_ms} ms after its device had gone")
         self._more.set()
+
+    def quality(self, device: str) -> int:
+        """What all series of a device were said to be last."""
+        (quality,) = {said[1] for name, said in self.said.items() if name.startswith(f"{device}/")}
+        return quality
 
     async def flows(self) -> float:
         """Wait until every series has a good value from now on; how long it took, s."""
@@ -203,6 +210,17 @@ async def out_of_range(site: Chaos) -> None:
     await site.give_back()
 
 
+async def gone(site: Chaos) -> None:
+    """Devices that stay away are marked: stale after 60 s, bad_comm after 300 s; those that are read at once."""
+    names = [site.broadcasters[0], site.broadcasters[2], site.peripherals[0]]
+    await site.take(names)
+    await site.pause(STALE_S + GONE_S + 1)
+    assert {site.quality(name) for name in names[:2]} == {Quality.STALE}
+    await site.pause(GONE_FOR_S - STALE_S + 1)
+    assert {site.quality(name) for name in names} == {Quality.BAD_COMM}
+    await site.give_back()
+
+
 async def strangers(site: Chaos) -> None:
     await site.fault(strangers=30)
     await site.pause(20)
@@ -230,6 +248,7 @@ FAULTS: dict[str, Fault] = {
         hung_connects,
         drops,
         out_of_range,
+        gone,
         strangers,
         newer_bluez,
     )
