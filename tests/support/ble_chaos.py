@@ -211,7 +211,7 @@ async def out_of_range(site: Chaos) -> None:
 
 
 async def gone(site: Chaos) -> None:
-    """Devices that stay away are marked: stale after 60 s, bad_comm after 300 s; those that are read at once."""
+    """Devices that stay away are marked: stale after 60 s, bad_comm after 300 s, or when a read fails."""
     names = [site.broadcasters[0], site.broadcasters[2], site.peripherals[0]]
     await site.take(names)
     await site.pause(STALE_S + GONE_S + 1)
