@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 
 from headgate.ble.adapter import Adapter, MakeStack
 from headgate.ble.config import BleConfig
@@ -13,31 +14,30 @@ from headgate.ble.gatt import Gatt
 from headgate.ble.listener import Listener, Notice
 from headgate.clock import Clock
 from headgate.driver import Emit
-from headgate.inbox import Inbox
+from headgate.sleeper import Sleeper
 
-INBOX_ADVERTS = 4_096
-INBOX_BYTES = 1 << 20
-ADVERT_BYTES = 64
-"""Adverts that wait to be decoded: about two seconds of the busiest air that a controller reports."""
+MAX_WAITING = 4_096
+"""Adverts that wait to be decoded: about a second of the busiest air that a controller reports."""
+GATHER_MS = 50
+"""A packet waits so long for others, stamped as it came: a round of the loop for each costs more than it."""
 SILENT_INTERVALS = 3
 """The watchdog waits for as many of the shortest interval, where all sensors are slow."""
 
 
 class Air:
-    """The adapters in use, each with its one scan."""
+    """The adapters in use, each with its one scan. `overrun`: adverts dropped because too many waited."""
 
     def __init__(self, stack: MakeStack, clock: Clock, notice: Notice, rng: random.Random) -> None:
         self.adapters: dict[str, Adapter] = {}
         self._stack, self._clock, self._notice, self._rng = stack, clock, notice, rng
         self._listeners: dict[str, dict[str, list[Listener]]] = {}
-        self._adverts: Inbox[tuple[str, Advert]] = Inbox(INBOX_ADVERTS, INBOX_BYTES)
+        self.overrun = 0
+        self._waiting: deque[tuple[Mapping[str, Sequence[Listener]], Advert]] = deque()
+        self._some = asyncio.Event()
+        self._sleeper = Sleeper(clock)
+        self._over = False
         self._group: asyncio.TaskGroup | None = None
         self._scans: dict[str, asyncio.Task[None]] = {}
-
-    @property
-    def overrun(self) -> int:
-        """Adverts that were dropped because too many waited."""
-        return self._adverts.dropped
 
     def use(self, config: BleConfig) -> None:
         """Take the adapters of a configuration, anew those of which something else is said now."""
@@ -80,15 +80,26 @@ class Air:
             scan.cancel()
         if self._scans:
             await asyncio.wait(self._scans.values())
-        self._adverts.finish()
+        self._over = True
+        self._some.set()
+        self._sleeper.wake()
 
     async def decode(self, emit: Emit) -> None:
         """Outside bleak's callback, where an error would only be logged; in order of arrival."""
-        async for adapter, advert in self._adverts:
-            for listener in self._listeners[adapter].get(advert.address, ()):
-                frame = listener.hear(advert)
-                if frame is not None:
-                    emit(frame)
+        waiting, some = self._waiting, self._some
+        while True:
+            while waiting:
+                listeners, advert = waiting.popleft()
+                for listener in listeners.get(advert.address, ()):
+                    frame = listener.hear(advert)
+                    if frame is not None:
+                        emit(frame)
+            if self._over:
+                return
+            some.clear()
+            await some.wait()
+            if not self._over:
+                await self._sleeper.until(self._clock.boot_ms() + GATHER_MS)
 
     def _heard_by(self, adapter: str) -> dict[str, list[Listener]]:
         return self._listeners.setdefault(adapter, {})
@@ -109,10 +120,17 @@ class Air:
         if adapter is None:
             return
 
-        def heard(advert: Advert) -> None:
-            self._adverts.put((name, advert), ADVERT_BYTES)
+        listeners, waiting, some = self._heard_by(name), self._waiting, self._some
 
-        await adapter.run(self._heard_by(name), heard, lambda: self._silence_ms(name, adapter))
+        def heard(advert: Advert) -> None:
+            if not waiting:
+                some.set()
+            elif len(waiting) >= MAX_WAITING:
+                waiting.popleft()
+                self.overrun += 1
+            waiting.append((listeners, advert))
+
+        await adapter.run(listeners, heard, lambda: self._silence_ms(name, adapter))
 
     def _silence_ms(self, name: str, adapter: Adapter) -> int:
         """How long an adapter may hear nothing: nobody at all, not just the devices of this gateway."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway_sim.ble import bthome
+from headgate.ble.air import GATHER_MS
 from headgate.ble.config import parse_mapping
 from headgate.ble.decoders.quantity import Advert
 from headgate.ble.driver import BleDriver
@@ -40,19 +41,19 @@ class World:
 
     async def send(self, temperature: int, *, packet_id: int | None = None, after_s: float = 10) -> None:
         """A packet some time after the last; battery is always 90 %."""
-        await self.clock.advance(round(after_s * 1000))
+        await self.clock.advance(round(after_s * 1000) - GATHER_MS)
         self.sent += packet_id is None
         count = self.sent if packet_id is None else packet_id
         raws = {"packet_id": count, "battery": 90, "temperature": temperature}
         data = {bthome.SERVICE_UUID: bthome.service_data(raws)}
         self.bench.send(Advert(ADDRESS, self.clock.boot_ms(), -60, data))
-        await self.clock.advance(0)
+        await self.clock.advance(GATHER_MS)
 
     def said(self, name: str) -> list[tuple[int, object, int]]:
         """All samples of a series: s, value, quality."""
         table = self.driver.table()
         return [
-            (frame.boot_ms // 1000, value, frame.quality[i] if frame.quality else 0)
+            (round(frame.boot_ms / 1000), value, frame.quality[i] if frame.quality else 0)
             for frame in self.frames
             for i, (index, value) in enumerate(zip(frame.series, frame.values, strict=True))
             if table[index].name == name
