@@ -118,8 +118,10 @@ class Chaos:
 
 
 @asynccontextmanager
-async def chaos(directory: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> AsyncIterator[Chaos]:
-    """The driver at work, every value flowing, in hurried time."""
+async def chaos(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, seed: int, **adapter: object
+) -> AsyncIterator[Chaos]:
+    """The driver at work, every value flowing, in hurried time; `adapter` is what its configuration says."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, HurriedLoop)
     clock = LoopClock(loop)
@@ -127,7 +129,7 @@ async def chaos(directory: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> 
     async with running(sensors, directory, seed=seed, utc_ms=clock.utc_ms) as (radio, _):
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", radio.bus_address)
         site = Chaos(radio, clock, random.Random(seed))
-        section = ble_section(radio) | {"adapters": [{"name": "hci0", "restart_service": True}]}
+        section = ble_section(radio) | {"adapters": [{"name": "hci0", "restart_service": True} | adapter]}
         site.driver.apply(site.driver.plan(section))
         loop.hurry(SPEED)
         async with asyncio.TaskGroup() as group:

@@ -55,6 +55,33 @@ def test_it_survives_a_killed_bluetoothd(tmp_path: Path, monkeypatch: pytest.Mon
     survive(tmp_path, monkeypatch, seed, ["crash_kill", "drops"])
 
 
+def test_a_passive_scan_hears_as_well_and_becomes_active_where_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    async def run() -> None:
+        async with chaos(tmp_path, monkeypatch, seed, scan="passive") as site:
+            assert not (await site.fault())["discovering"]
+            await site.fault(passive=False)
+            await site.fault(restart="clean")
+            await site.flows()
+            assert (await site.fault())["discovering"]
+
+    run_hurried(run())
+
+
+@pytest.mark.slow("ble_chaos")
+def test_systemd_restarts_bluetoothd_where_the_power_must_not_be_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    async def run() -> None:
+        async with chaos(tmp_path, monkeypatch, seed, power=False, silence_s=20) as site:
+            await site.fault(deaf=True)
+            await site.flows()
+            assert any("bluetoothd needs a restart" in notice for notice in site.notices)
+
+    run_hurried(run())
+
+
 @pytest.mark.slow("ble_chaos")
 @pytest.mark.parametrize("name", FAULTS)
 def test_it_survives_each_fault(
