@@ -45,14 +45,10 @@ class BluezController:
         """See `Controller.watch`. A bus that went, as dbus-daemon restarts, is connected to again."""
         self._changed = changed
         while True:
-            bus = MessageBus(bus_type=BusType.SYSTEM)
             try:
-                await self._follow(bus)
+                await self._connected()
             except _FAILURES as error:
                 log.debug("no system bus: %r", error)
-            finally:
-                self._bus = None
-                bus.disconnect()  # also when it never connected: it holds a socket from the start
             self._losses += 1
             self._set(None)
             await self._clock.sleep_until(self._clock.boot_ms() + RECONNECT_MS)
@@ -72,6 +68,14 @@ class BluezController:
             Message(SYSTEMD, SYSTEMD_PATH, f"{SYSTEMD}.Manager", "RestartUnit", signature="ss", body=body),
             f"restarting {UNIT}",
         )
+
+    async def _connected(self) -> None:
+        bus = MessageBus(bus_type=BusType.SYSTEM)
+        try:
+            await self._follow(bus)
+        finally:
+            self._bus = None
+            bus.disconnect()  # also when it never connected: it holds a socket from the start
 
     async def _follow(self, bus: MessageBus) -> None:
         """Keep the state on a bus until it goes."""
