@@ -34,8 +34,21 @@ def read_deadband(section: Section, kind: str, of: str) -> Deadband | None:
         if section.has("heartbeat_s"):
             section.fault("heartbeat_s", "goes with deadband alone", "without one, every value is reported")
         return None
-    heartbeat_s = section.number("heartbeat_s", HEARTBEAT_S, low=0.01, high=MAX_HEARTBEAT_S)
-    given = section.value("deadband")
+    found = deadband_at(section, "deadband", read_heartbeat_ms(section))
+    if found is not None and found.amount and kind in ("bool", "text"):
+        text = f"{section.value('deadband')} does not go with {of}"
+        section.fault("deadband", text, "0: when it changes at all")
+    return found
+
+
+def read_heartbeat_ms(section: Section) -> int:
+    """`heartbeat_s`, in ms."""
+    return round(1000 * section.number("heartbeat_s", HEARTBEAT_S, low=0.01, high=MAX_HEARTBEAT_S))
+
+
+def deadband_at(section: Section, key: str, heartbeat_ms: int) -> Deadband | None:
+    """The deadband that a key says; None where it says none, which is a fault."""
+    given = section.value(key)
     text = str(given).strip()
     percent = isinstance(given, str) and text.endswith("%")
     try:
@@ -43,13 +56,11 @@ def read_deadband(section: Section, kind: str, of: str) -> Deadband | None:
     except (ValueError, ZeroDivisionError):
         amount = Fraction(-1)
     if isinstance(given, bool) or not isinstance(given, int | float | str) or "/" in text or amount < 0:
-        section.fault("deadband", f"expected a number or a percentage, found {describe(given)}", _HINT)
+        section.fault(key, f"expected a number or a percentage, found {describe(given)}", _HINT)
         return None
     if amount > MAX_DEADBAND or (percent and amount > 100):
-        section.fault("deadband", f"{text} is out of range", f"to {MAX_DEADBAND:g}, or to 100%")
-    if amount and kind in ("bool", "text"):
-        section.fault("deadband", f"{text} does not go with {of}", "0: when it changes at all")
-    return _deadband(amount, percent, round(heartbeat_s * 1000))
+        section.fault(key, f"{text} is out of range", f"to {MAX_DEADBAND:g}, or to 100%")
+    return _deadband(amount, percent, heartbeat_ms)
 
 
 @lru_cache(1024)

@@ -99,8 +99,11 @@ class Driver(Protocol):
         Raises Refused (or Reject, which is `bad_request`) for what this driver does not do.
         """
 
-    def plan(self, config: Mapping[str, Any]) -> Change:
-        """Check a configuration whole, change nothing. Raises Reject with all faults."""
+    def plan(self, config: Any) -> Change:
+        """What a configuration would change: the driver's section of a site document, or what was read of it.
+
+        Checks it whole and changes nothing. Raises Reject with all faults.
+        """
 
     def apply(self, change: Change) -> None:
         """Go over to a planned configuration; devices that it keeps go on undisturbed."""

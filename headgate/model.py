@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from typing import Literal, get_args
 
 from headgate.errors import Reject
@@ -163,9 +164,16 @@ def series_row(series: Series) -> list[str | int | None]:
 
 def dictionary_hash(table: Iterable[Series]) -> bytes:
     """16 B content hash of a series table, order included (SHA-256 of its canonical JSON, cut)."""
-    rows = [series_row(series) for series in table]
-    text = json.dumps(rows, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).digest()[:16]
+    digest = hashlib.sha256(b"[")
+    between = ""
+    rows = map(series_row, table)
+    # In pieces: the text of 50,000 series and their rows would take 15 MB for a moment.
+    while piece := list(islice(rows, 500)):
+        text = json.dumps(piece, separators=(",", ":"), ensure_ascii=True)
+        digest.update((between + text[1:-1]).encode())
+        between = ","
+    digest.update(b"]")
+    return digest.digest()[:16]
 
 
 def file_id(source: str, path: str, size_bytes: int, mtime_ns: int) -> str:

@@ -18,6 +18,8 @@ from gateway_sim.devices import plantfile
 class Checker:
     """Compares the plant's records, and the radio's where there is one, with the tables of `cloud`.
 
+    Settings of devices are not judged: whoever writes them knows what they hold.
+
     Raises PlantError or BleError when there is no plant.json or ble.json; `look` raises TablesError when the
     tables cannot be read (what was read until then is kept: look again).
     """
@@ -33,11 +35,12 @@ class Checker:
     ) -> None:
         self.plant = plantfile.read(plant_directory)
         self._radio: RadioRecords | None = None
-        checks, unchecked = [], set()
+        checks = []
+        unchecked = {f"{device.name}/{s.name}" for device in self.plant.devices for s in device.settings}
         if ble_directory is not None:
             radio = blefile.read(ble_directory)
             self._radio = RadioRecords(radio, ble_directory)
-            checks, unchecked = list(checks_of(radio)), unchecked_of(radio)
+            checks, unchecked = list(checks_of(radio)), unchecked | unchecked_of(radio)
         self._window_ms = window_s * 1000
         self._records = ServedRecords(self.plant, plant_directory)
         self._tables = IngestTables(cloud, thing=thing)

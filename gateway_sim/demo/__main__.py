@@ -53,7 +53,12 @@ async def _demo(options: argparse.Namespace) -> int:
     run = make_run(REPOSITORY / ".run")
     environment = {"HEADGATE_RUNTIME_CACHE": str(REPOSITORY / ".cache" / "runtime")}
     plan = Plan(
-        profile=options.profile, window_s=WINDOW_S, ble=True, files=True, all_in_one=options.all_in_one
+        writes=True,
+        profile=options.profile,
+        window_s=WINDOW_S,
+        ble=True,
+        files=True,
+        all_in_one=options.all_in_one,
     )
     titles = [START, *((step.name, step.title) for step in STEPS)]
     shape = ", all in one process" if plan.all_in_one else ""

@@ -73,6 +73,29 @@ async def direct_read(story: Story) -> str:
     )
 
 
+async def written(story: Story) -> str:
+    """The operator writes a device's settings; the device's record says what was written, and how often."""
+    device, since_ms = _settable(story), now_ms()
+    names = [f"{device.name}/{name}" for name in ("setpoint", "pump")]
+    told = await story.operator.run("write", f"{names[0]}=21.5", f"{names[1]}=true")
+    answer = _only(told)
+    outcomes = [row["outcome"] for row in _result(answer["reply"])["writes"]]
+    if outcomes != ["verified", "verified"]:
+        raise StepFailed(f"of two writes the gateway says {outcomes}")
+    beyond = _only(await story.operator.run("write", f"{names[0]}=99"), code=1)["reply"]
+    unlisted = _only(await story.operator.run("write", f"{_meter(story).name}/power=0"), code=1)["reply"]
+    if (beyond["code"], unlisted["code"]) != ("out_of_range", "writes_off"):
+        raise StepFailed(f"writes that may not be ended {beyond['code']}, {unlisted['code']}")
+    rows = (json.loads(line) for line in _lines(served_path(story.gateway.run.plant, device.name)))
+    found = [(row["function"], row["wrote"]) for row in rows if "wrote" in row and row["t_ms"] >= since_ms]
+    if found != [(6, [215]), (5, [1])]:
+        raise StepFailed(f"{device.name} should have been written 215 and 1; it says {found}")
+    return (
+        f"{names[0]} and {names[1]} in {answer['latency_ms']} ms, once and read back; 99 °C: out_of_range;"
+        f" {_meter(story).name}/power: writes_off"
+    )
+
+
 async def history(story: Story) -> str:
     """The gateway's own history of the last 30 s equals the devices' record."""
     device, group = _meter(story), _fast(story)
@@ -194,6 +217,11 @@ def _meter(story: Story) -> Device:
 
 def _fast(story: Story) -> Group:
     return _meter(story).groups[0]
+
+
+def _settable(story: Story) -> Device:
+    """The device that has settings."""
+    return next(device for device in _plant(story).devices if device.settings)
 
 
 def _profiled(story: Story) -> Device:

@@ -10,6 +10,7 @@ STEPS = (
     Step("windows", "Windows: recomputed by other code", Story.windows),
     Step("job_read", "A job reads registers and a characteristic", asked.job_read),
     Step("direct_read", "The direct topic reads again", asked.direct_read),
+    Step("written", "A set point is written, what may not be is not", asked.written),
     Step("broker_reset", "Broker cut by reset", Story.broker_reset),
     Step("history", "History of the last 30 s", asked.history),
     Step("file_fetched", "A large file, its sender killed", fetched.file_fetched),

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from pymodbus.framer import FramerType
 from pymodbus.pdu import ModbusPDU
-from pymodbus.server import ModbusSerialServer, ModbusTcpServer
 
 from gateway_sim.devices import plantfile
 from gateway_sim.devices.device import ServedRecord, SimulatedDevice
 from gateway_sim.devices.layout import BAUDRATE, DeviceLayout
-from gateway_sim.devices.line import SerialLine
+from gateway_sim.devices.listen import Trace, listen_serial, listen_tcp
 from gateway_sim.devices.plantfile import Device, Plant, PlantError
 from gateway_sim.devices.settings import Settings
-
-Server = ModbusTcpServer | ModbusSerialServer
 
 
 def utc_now_ms() -> int:
@@ -85,39 +80,15 @@ async def _listen(
     made = Device(
         layout.name, layout.transport, layout.unit, groups, settings=layout.settings, profile=layout.profile
     )
+    served, trace = [device.simdevice()], _only_unit(layout.unit)
     if layout.transport == "tcp":
-        server = ModbusTcpServer(device.simdevice(), address=(host, 0), trace_pdu=_only_unit(layout.unit))
-        await _start(server, layout.name, f"{host}, any port", stack)
-        # pymodbus types its transport as one connection's; a listening one is asyncio's Server.
-        port = server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        port = await listen_tcp(served, layout.name, host, stack, trace_pdu=trace)
         return replace(made, host=host, port=port)
-    try:
-        line = stack.enter_context(SerialLine())
-    except OSError as error:
-        raise PlantError(
-            f"{layout.name}: no pty to be had ({error.strerror}): is /dev/pts mounted?"
-        ) from error
-    serial = ModbusSerialServer(
-        device.simdevice(),
-        framer=FramerType.RTU,
-        port=line.device_path,
-        baudrate=BAUDRATE,
-        trace_pdu=_only_unit(layout.unit),
-    )
-    await _start(serial, layout.name, line.device_path, stack)
-    return replace(made, path=line.gateway_path, baudrate=BAUDRATE)
+    path = await listen_serial(served, layout.name, stack, trace_pdu=trace)
+    return replace(made, path=path, baudrate=BAUDRATE)
 
 
-async def _start(server: Server, name: str, where: str, stack: contextlib.AsyncExitStack) -> None:
-    stack.push_async_callback(server.shutdown)
-    try:
-        await server.serve_forever(background=True)
-    except (RuntimeError, OSError) as error:  # pymodbus turns a bind's OSError into RuntimeError
-        reason = errno.errorcode.get(getattr(error, "errno", None) or 0, str(error))
-        raise PlantError(f"{name}: cannot listen on {where}: {reason}") from error
-
-
-def _only_unit(unit: int) -> Callable[[bool, ModbusPDU], ModbusPDU]:
+def _only_unit(unit: int) -> Trace:
     """Requests to another unit id go unanswered, as on a bus; pymodbus would answer exception 04.
 
     Its request handler drops a request for which this hook returns None.

@@ -18,7 +18,6 @@ from headgate.ble.decoders.brands import missing
 from headgate.ble.decoders.own import OwnFormat, own_profile
 from headgate.ble.decoders.quantity import Profile, Quantity
 from headgate.ble.decoders.registry import PROFILES
-from headgate.ble.formats import read_formats
 from headgate.ble.reporting import DEFAULT_PATIENCE, Patience, Rule, read_patience, read_rules
 from headgate.config.reader import Problems, Section, describe
 from headgate.model import NAME_PART, Series
@@ -82,7 +81,12 @@ def parse(section: Section) -> BleConfig:
     """Read the `ble:` section; faults go to the section's problems (for `parse_sections`)."""
     adapter = section.text("adapter", DEFAULT_ADAPTER, pattern=ADAPTER_PATTERN, hint=ADAPTER_HINT)
     adapters = parse_adapters(section)
-    formats = read_formats(section, PROFILES)
+    formats: Mapping[str, OwnFormat] = {}
+    if section.has("formats"):
+        # Late: most sites have none, and the decimals that these are read with cost memory.
+        from headgate.ble.formats import read_formats
+
+        formats = read_formats(section, PROFILES)
     devices = tuple(_device(each, formats, adapter) for each in section.sections("devices"))
     _refuse_twins("name", [device.name for device in devices], section)
     _refuse_twins("address", [f"{device.address} {device.profile}" for device in devices], section)

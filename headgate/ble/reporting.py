@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from headgate.config.reader import Section, describe
-from headgate.deadband import Deadband, Keeper, read_deadband
 from headgate.model import Frame, Kind
+
+if TYPE_CHECKING:
+    from headgate.deadband import Deadband, Keeper
 
 MAX_INTERVAL_S = 86_400.0
 
@@ -43,6 +46,11 @@ def read_patience(section: Section, interval_ms: int) -> Patience:
 def read_rules(section: Section, kinds: Mapping[str, Kind]) -> tuple[tuple[str, Rule], ...]:
     """`report` of a device with tags of some kinds: by tag its rule; of two for one tag the later holds."""
     found: dict[str, Rule] = {}
+    if not section.has("report"):
+        return ()
+    # Late: most sites have none, and the decimals that these are read with cost memory.
+    from headgate.deadband import read_deadband
+
     for each in section.sections("report"):
         chosen = _chosen(each, tuple(kinds))
         min_interval_s = each.number("min_interval_s", 0, low=0, high=MAX_INTERVAL_S)
@@ -73,7 +81,11 @@ class _Gate:
     __slots__ = ("_keeper", "_min_ms", "_next_ms", "_quality")
 
     def __init__(self, rule: Rule, interval_ms: int) -> None:
-        self._keeper = None if rule.deadband is None else Keeper(rule.deadband, interval_ms)
+        self._keeper: Keeper | None = None
+        if rule.deadband is not None:
+            from headgate.deadband import Keeper
+
+            self._keeper = Keeper(rule.deadband, interval_ms)
         self._min_ms = rule.min_interval_ms
         self._quality, self._next_ms = -1, 0
 

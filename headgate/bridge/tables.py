@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Protocol
 
 from headgate.errors import Reject
 from headgate.model import Series, dictionary_hash, series_row
@@ -11,15 +14,54 @@ from headgate.model import Series, dictionary_hash, series_row
 Row = list[str | int | None]
 
 
-class Tables:
-    """Tables by content hash: the current one, and former ones while batches refer to them.
+class _Pages(Protocol):
+    def __len__(self) -> int: ...
 
-    Pages are kept as they are spelled: as lists of rows they would take three times as much.
-    """
+    def __getitem__(self, page: int, /) -> bytes: ...
+
+    def rows(self) -> list[Row]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Spelled:
+    """A table of a former run, as it is sent: as lists of rows it would take three times as much."""
+
+    pages: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.pages)
+
+    def __getitem__(self, page: int, /) -> bytes:
+        return self.pages[page]
+
+    def rows(self) -> list[Row]:
+        return [row for page in self.pages for row in json.loads(page)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefix:
+    """The first series of the table in use, spelled when it is asked for; `starts` of pages, and the end."""
+
+    table: Sequence[Series]
+    starts: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, page: int, /) -> bytes:
+        first, end = self.starts[page], self.starts[page + 1]
+        return b"[%s]" % b",".join(_text(series_row(self.table[i])) for i in range(first, end))
+
+    def rows(self) -> list[Row]:
+        return [series_row(series) for series in islice(self.table, self.starts[-1])]
+
+
+class Tables:
+    """Tables by content hash: the current one, and former ones while batches refer to them."""
 
     def __init__(self, page_bytes: int) -> None:
         self._page_bytes = page_bytes
-        self._pages: dict[bytes, list[bytes]] = {}
+        self._pages: dict[bytes, _Pages] = {}
         self._current = b""
         self._length = -1
 
@@ -28,12 +70,15 @@ class Tables:
         if len(table) != self._length:
             self._length = len(table)
             self._current = dictionary_hash(table)
-            self.add(self._current, map(series_row, table))
+            starts = _starts(map(series_row, table), self._page_bytes)
+            self._pages[self._current] = _Prefix(table, starts)
         return self._current
 
-    def add(self, dictionary: bytes, rows: Iterable[Row]) -> None:
-        """Serve a table."""
-        self._pages[dictionary] = list(_paged(rows, self._page_bytes))
+    def add(self, dictionary: bytes, rows: Sequence[Row]) -> None:
+        """Serve a table of a former run."""
+        starts = _starts(rows, self._page_bytes)
+        pages = [b"[%s]" % b",".join(map(_text, rows[first:end])) for first, end in pairwise(starts)]
+        self._pages[dictionary] = _Spelled(pages)
 
     def keep(self, dictionaries: Set[bytes]) -> None:
         """Forget the tables that are neither current nor among these."""
@@ -44,7 +89,7 @@ class Tables:
     def rows(self, dictionary: bytes) -> list[Row] | None:
         """A table's rows; None when it is not known."""
         pages = self._pages.get(dictionary)
-        return None if pages is None else [row for page in pages for row in json.loads(page)]
+        return None if pages is None else pages.rows()
 
     async def serve(self, payload: bytes) -> bytes:
         """Answer one request (docs/wire.md, topic dictionary). Raises Reject for what is not here."""
@@ -61,19 +106,18 @@ class Tables:
         return b'{"pages":%d,"series":%s}' % (len(pages), pages[page])
 
 
-def _paged(rows: Iterable[Row], page_bytes: int) -> Iterator[bytes]:
-    """Rows in pages whose replies are at most `page_bytes`; at least one page."""
+def _starts(rows: Iterable[Row], page_bytes: int) -> list[int]:
+    """Where pages begin whose replies are at most `page_bytes`, and where the last one ends; one at least."""
     room = page_bytes - len(_text({"pages": 10**9, "series": []}))
-    page: list[bytes] = []
-    size = 0
+    starts, size, index = [0], 0, 0
     for row in rows:
-        text = _text(row)
-        if page and size + len(text) + 1 > room:
-            yield b"[%s]" % b",".join(page)
-            page, size = [], 0
-        page.append(text)
-        size += len(text) + 1
-    yield b"[%s]" % b",".join(page)
+        length = len(_text(row)) + 1
+        if size and size + length > room:
+            starts.append(index)
+            size = 0
+        size += length
+        index += 1
+    return [*starts, index]
 
 
 def _text(value: object) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from headgate.clock import Clock
@@ -81,7 +81,7 @@ class Channel:
         """
         started_ms = self._clock.boot_ms()
         try:
-            await self._connected(unit.device)
+            await self.connect(unit.device)
             if not self._numbered and self._doubts(unit, ask):
                 await self._prove(unit, ask)
             if isinstance(ask, Ask):
@@ -91,6 +91,26 @@ class Channel:
             self._counters.failures += 1
             unit.cost_ms = self._clock.boot_ms() - started_ms
             raise
+
+    async def inquire(self, unit: Unit, ask: Callable[[float], Awaitable[bytes]]) -> bytes:
+        """Any other transaction that changes nothing; `ask` gets the reply's time-out, s. Raises as `carry`.
+
+        No late reply to it can be taken for that to a read, which has another function code.
+        """
+        await self.connect(unit.device)
+        await self._ready(unit.device)
+        self._counters.reads += 1
+        try:
+            try:
+                reply = await ask(unit.device.timeout_s)
+            finally:
+                self._ended_ms = self._clock.boot_ms()
+        except Retry as error:
+            self._counters.failures += 1
+            await self._after_failure(error)
+            raise
+        self._silences = 0
+        return reply
 
     def rest(self) -> None:
         """Nothing is due: hang up where a device wants its connection closed."""
@@ -102,8 +122,8 @@ class Channel:
         self._single = False
         self._client.close()
 
-    async def _connected(self, device: Device) -> None:
-        """Have a connection. Raises OutOfReach."""
+    async def connect(self, device: Device) -> None:
+        """Have a connection: the one there is, or a new one. Raises OutOfReach."""
         if self._client.connected:
             return
         if not self._connect.allows(self._clock.boot_ms()):

@@ -154,7 +154,14 @@ def _available(forms: Sequence[Form]) -> _Marks | None:
     ]
     if not tests:
         return None
-    return lambda raw, values: {i: Quality.BAD_VALUE for i, at, sentinels in tests if raw[at] in sentinels}
+    texts = [i for i, _, _ in tests if forms[i].type == "string"]
+    tests = [test for test in tests if test[0] not in texts]
+
+    def marks(raw: _Raw, values: Sequence[Value]) -> dict[int, Quality]:
+        found = {i: Quality.BAD_VALUE for i, at, sentinels in tests if raw[at] in sentinels}
+        return found | {i: Quality.BAD_VALUE for i in texts if not any(raw[i])}
+
+    return marks
 
 
 def _meaning(forms: Sequence[Form]) -> _Marks | None:

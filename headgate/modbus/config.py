@@ -9,9 +9,10 @@ from typing import Any
 from headgate.config.reader import Problems, Section
 from headgate.modbus.forms import Orders, read_orders
 from headgate.modbus.profiles import expanded
+from headgate.modbus.sunspec.definitions import index
+from headgate.modbus.sunspec.options import SunSpec, read_sunspec
 from headgate.modbus.tags import BIT_TABLES, KnownTags, Tag, read_name, read_tag
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport, read_transport, refuse_torn_lines
-from headgate.model import Series
 
 MAX_REGISTERS = 125
 MAX_BITS = 2000
@@ -38,6 +39,7 @@ class Device:
     """One unit on one transport. `max_gap`: most unasked registers in a row that one read steps over.
 
     `timeout_s` is a reply's. `single_connection`: the connection is closed whenever nothing is due.
+    `sunspec`: what is polled of its SunSpec models, whose groups are added when they are found.
     """
 
     name: str
@@ -53,10 +55,7 @@ class Device:
     max_bits: int
     max_gap: int
     groups: tuple[Group, ...]
-
-    def series(self, tag: Tag) -> Series:
-        """The series that a tag of this device feeds."""
-        return Series(f"{self.name}/{tag.name}", tag.unit, tag.form.kind, tag.form.decimals)
+    sunspec: SunSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,13 @@ def _device(section: Section, known: KnownTags) -> Device:
         max_registers=section.integer("max_registers", MAX_REGISTERS, low=4, high=MAX_REGISTERS),
         max_bits=section.integer("max_bits", MAX_BITS, low=1, high=MAX_BITS),
         max_gap=section.integer("max_gap", 16, low=0, high=MAX_REGISTERS),
-        groups=tuple(_group(each, orders, base, known) for each in section.sections("groups", required=True)),
+        groups=tuple(
+            _group(each, orders, base, known)
+            for each in section.sections("groups", required=not section.has("sunspec"))
+        ),
+        sunspec=read_sunspec(section.section("sunspec"), MAX_INTERVAL_S, MAX_STALE_S)
+        if section.has("sunspec")
+        else None,
     )
     groups = [(group.name, f"{section.at('groups')}[{i}]") for i, group in enumerate(device.groups)]
     _refuse_twins(groups, section.problems)
@@ -117,6 +122,8 @@ def _device(section: Section, known: KnownTags) -> Device:
         for j, tag in enumerate(group.tags)
     ]
     _refuse_twins(tags, section.problems)
+    if device.sunspec is not None:
+        _refuse_sunspec_names(tags, section.problems)
     _refuse_long_values(device, section)
     section.close()
     return device
@@ -143,6 +150,14 @@ def _refuse_twins(names: list[tuple[str, str]], problems: Problems) -> None:
         if name and name in seen:
             problems.add(f"{path}.name", f"{name!r} is taken", f"by {seen[name]}")
         seen.setdefault(name, path)
+
+
+def _refuse_sunspec_names(tags: list[tuple[str, str]], problems: Problems) -> None:
+    """The names that SunSpec's points get are not known yet."""
+    families = {entry.family for entry in index().values()}
+    for name, path in tags:
+        if "." in name and name.partition(".")[0].rstrip("0123456789") in families:
+            problems.add(f"{path}.name", f"{name!r} may be that of a SunSpec point", "choose another")
 
 
 def _refuse_long_values(device: Device, section: Section) -> None:

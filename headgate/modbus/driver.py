@@ -17,12 +17,16 @@ from headgate.modbus.line import Line, Notice
 from headgate.modbus.link import PymodbusClient
 from headgate.modbus.on_demand import OnDemand
 from headgate.modbus.schedule import spread_phase_ms
+from headgate.modbus.series_table import SeriesTable
 from headgate.modbus.staleness import Staleness
+from headgate.modbus.sunspec.mapper import Mapper
+from headgate.modbus.sunspec.plan import ModelPlan
+from headgate.modbus.tags import Tag
 from headgate.modbus.thinning import Tally
 from headgate.modbus.transports import Transport
-from headgate.modbus.work import Poll, Unit
+from headgate.modbus.work import Plan, Poll, Unit
 from headgate.modbus.writes import Writes
-from headgate.model import Series
+from headgate.model import Frame, Quality, Series
 
 OpenClient = Callable[[Transport], Client]
 
@@ -43,8 +47,7 @@ class ModbusDriver:
         self._clock = clock
         self._notice = notice
         self._open_client = open_client
-        self._table: list[Series] = []
-        self._index: dict[Series, int] = {}
+        self._table = SeriesTable()
         self._config = ModbusConfig()
         self._units: dict[str, Unit] = {}
         self._polls: dict[str, list[Poll]] = {}
@@ -57,18 +60,18 @@ class ModbusDriver:
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._mappers: dict[str, Mapper] = {}
+        self._mapping: dict[str, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
 
     def table(self) -> Sequence[Series]:
         """See `Driver.table`."""
         return self._table
 
-    def plan(self, config: Mapping[str, Any]) -> Change:
-        """See `Driver.plan`; `config` is the `modbus:` section."""
-        return self.plan_parsed(parse_mapping(config))
-
-    def plan_parsed(self, config: ModbusConfig) -> Change:
-        """`plan` for a section that was read with the rest of its document."""
+    def plan(self, config: Mapping[str, Any] | ModbusConfig) -> Change:
+        """See `Driver.plan`; `config` is the `modbus:` section, or what `parse_mapping` made of it."""
+        if not isinstance(config, ModbusConfig):
+            config = parse_mapping(config)
         before = {device.name: device for device in self._config.devices}
         after = {device.name: device for device in config.devices}
         return Change(
@@ -86,12 +89,14 @@ class ModbusDriver:
         self._config = change.config
         for name in (*change.removed, *change.changed):
             del self._units[name], self._polls[name]
-        # Of use only here: kept, it would take as much as the table itself.
-        self._index = {series: index for index, series in enumerate(self._table)}
+            self._mappers.pop(name, None)
+            if (task := self._mapping.pop(name, None)) is not None:
+                task.cancel()
         fresh = {*change.added, *change.changed}
         added = [self._add(device) for device in change.config.devices if device.name in fresh]
-        self._index.clear()
         self._settle_lines(added)
+        for unit in added:
+            self._start_mapper(unit.device.name)
         self._staleness.changed()
 
     async def run(self, emit: Emit) -> None:
@@ -103,6 +108,8 @@ class ModbusDriver:
                 watch = group.create_task(self._staleness.run(emit), name="modbus staleness")
                 for line in self._lines.values():
                     self._start(line)
+                for name in self._mappers:
+                    self._start_mapper(name)
                 try:
                     await self._stop.wait()
                 except asyncio.CancelledError:
@@ -111,8 +118,11 @@ class ModbusDriver:
                         await asyncio.wait(self._tasks)
                     raise
                 watch.cancel()
+                for mapping in self._mapping.values():
+                    mapping.cancel()
         finally:
             self._group = None
+            self._mapping.clear()
 
     def stop(self) -> None:
         """See `Driver.stop`; bounded by the pauses and time-outs of the transactions in flight."""
@@ -140,26 +150,63 @@ class ModbusDriver:
             ("missed", sum(line.schedule.missed for line in lines)),
             ("stale", self._staleness.counted),
             ("unchanged", self._tally.unchanged),
-            *((f"up/{name}", float(not unit.fault)) for name, unit in self._units.items()),
+            *(
+                (f"up/{name}", float(not unit.fault and not unit.map_fault))
+                for name, unit in self._units.items()
+            ),
         ]
 
     def _add(self, device: Device) -> Unit:
         unit = Unit(device)
         self._units[device.name] = unit
         self._polls[device.name] = [self._poll(unit, group) for group in device.groups]
+        if device.sunspec is not None:
+            self._mappers[device.name] = Mapper(
+                unit,
+                device.sunspec,
+                self._lines,
+                self._clock,
+                self._notice,
+                settle=self._settle_models,
+                mark=self._mark,
+            )
         return unit
 
     def _poll(self, unit: Unit, group: Group) -> Poll:
-        device = unit.device
-        plan = GroupPlan(
-            device,
-            group,
-            unit.learned,
-            lambda tag: self._series_index(device.series(tag)),
-            self._tally,
-        )
+        device, tally, index_of = unit.device, self._tally, self._table.of(unit.device.name)
+        plan: Plan
+        if group.tags[0].head is None:
+            plan = GroupPlan(device, group, unit.learned, index_of, tally)
+        else:
+            plan = ModelPlan(device, group, index_of, tally)
         now_ms = self._clock.boot_ms()
         return Poll(unit, group.name, group.interval_ms, group.stale_ms, now_ms, plan, plan.reads(now_ms))
+
+    def _settle_models(self, unit: Unit, device: Device) -> None:
+        """Go over to the groups that a device's SunSpec map gives; its others go on undisturbed."""
+        name = device.name
+        own = [poll for poll in self._polls[name] if not isinstance(poll.plan, ModelPlan)]
+        unit.device = device
+        fresh = [self._poll(unit, group) for group in device.groups if group.tags[0].head is not None]
+        self._polls[name] = [*own, *fresh]
+        line = self._lines[device.transport]
+        line.schedule.keep(
+            [
+                poll
+                for polls in self._polls.values()
+                for poll in polls
+                if poll.unit.device.transport == device.transport
+            ]
+        )
+        self._schedule(line, fresh)
+        self._staleness.changed()
+
+    def _mark(self, unit: Unit, tags: Sequence[Tag], quality: Quality) -> None:
+        """Say of a device's series that they have no values."""
+        if self._emit is None or self._stop.is_set() or not tags:
+            return
+        series = tuple(map(self._table.of(unit.device.name), tags))
+        self._emit(Frame(self._clock.boot_ms(), series, (None,) * len(series), (int(quality),) * len(series)))
 
     def _settle_lines(self, added: Sequence[Unit]) -> None:
         """Give every line its polls; open lines that are new and end those that no device is on."""
@@ -176,14 +223,16 @@ class ModbusDriver:
                 self._lines[transport] = line
                 fresh.append(line)
             line.schedule.keep(polls)
-        now_ms = self._clock.boot_ms()
         for unit in added:
-            line = self._lines[unit.device.transport]
-            for poll in self._polls[unit.device.name]:
-                line.schedule.add(poll, poll.interval_ms, now_ms + self._phase_ms(poll.interval_ms))
-            line.changed()
+            self._schedule(self._lines[unit.device.transport], self._polls[unit.device.name])
         for line in fresh:
             self._start(line)
+
+    def _schedule(self, line: Line, polls: Sequence[Poll]) -> None:
+        now_ms = self._clock.boot_ms()
+        for poll in polls:
+            line.schedule.add(poll, poll.interval_ms, now_ms + self._phase_ms(poll.interval_ms))
+        line.changed()
 
     def _start(self, line: Line) -> None:
         if self._group is None or self._emit is None:
@@ -192,14 +241,13 @@ class ModbusDriver:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _start_mapper(self, name: str) -> None:
+        if self._group is None or self._emit is None or name not in self._mappers:
+            return  # `run` starts what is there when it begins
+        task = self._group.create_task(self._mappers[name].run(), name=f"modbus map of {name}")
+        self._mapping[name] = task
+
     def _phase_ms(self, interval_ms: int) -> int:
         index = self._phases.get(interval_ms, 0)
         self._phases[interval_ms] = index + 1
         return spread_phase_ms(index, interval_ms)
-
-    def _series_index(self, series: Series) -> int:
-        index = self._index.get(series)
-        if index is None:
-            index = self._index[series] = len(self._table)
-            self._table.append(series)
-        return index

@@ -23,6 +23,8 @@ def find_tag(units: Mapping[str, Unit], name: object, op: str) -> tuple[Unit, Ta
             for tag in group.tags:
                 if tag.name == wanted:
                     return unit, tag
+        if unit.map_fault:
+            raise Refused("unknown_series", f"{op}: there is no series {name!r}: {unit.map_fault}")
     raise Refused("unknown_series", f"{op}: there is no series {name!r}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from binascii import unhexlify
+from collections.abc import Callable
 
 from pymodbus.framer import FramerAscii, FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
@@ -16,6 +17,9 @@ _LENGTHS = range(3, 255)
 _HEADER, _CRC = 3, 2
 """Bytes of an RTU reply before the data (unit, function code, byte count) and after it."""
 _EXCEPTION_SIZE = 5
+_LONGEST = 256
+"""Bytes of the longest RTU frame (Modbus over Serial Line V1.02, 2.5.1)."""
+Measure = Callable[[bytes], int]
 
 
 class RawReply(ModbusPDU):
@@ -85,16 +89,23 @@ class RtuFramer(FramerRTU):
         self.function = 0
         self.size = 0
         self.counted = True
+        self.measure: Measure | None = None
 
-    def expect(self, unit: int, function: int, size: int, *, counted: bool = True) -> None:
-        """Say what the next reply starts with, how many bytes of data it has, and whether it counts them."""
+    def expect(
+        self, unit: int, function: int, size: int, *, counted: bool = True, measure: Measure | None = None
+    ) -> None:
+        """Say what the next reply starts with, how many bytes of data it has, and whether it counts them.
+
+        `measure` tells the length of a PDU that alone shows it, from its start; 0 while it does not.
+        """
         self.unit, self.function, self.size, self.counted = unit, function, size, counted
+        self.measure = measure
 
     def decode(self, data: bytes) -> tuple[int, int, int, bytes]:
         """See `FramerBase.decode`: (bytes used, unit, 0, PDU); (0, 0, 0, b"") to wait for more."""
         at = data.find(self.unit)
         while at >= 0:
-            size = self._frame_size(data[at : at + _HEADER])
+            size = self._frame_size(data[at : at + _LONGEST])
             frame = data[at : at + size]
             if size and len(frame) == size and _sound(frame):
                 return at + size, self.unit, 0, frame[1:-_CRC]
@@ -107,6 +118,9 @@ class RtuFramer(FramerRTU):
             return 0
         if header[1] == self.function | REFUSED:
             return _EXCEPTION_SIZE
+        if header[1] == self.function and self.measure is not None:
+            size = self.measure(header[1:])
+            return 1 + size + _CRC if 0 < size <= _LONGEST - 1 - _CRC else 0
         if header[1] == self.function and not self.counted:
             return _HEADER - 1 + self.size + _CRC
         if header[1] == self.function and header[2] == self.size:

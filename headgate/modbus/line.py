@@ -160,6 +160,7 @@ class Line:
         if unit.fault:
             unit.fault = ""
             self._notice(f"{unit.device.name}: answers again")
+            unit.doubt()
 
     def _skip(self, poll: Poll, emit: Emit) -> None:
         """The unit is left alone, or nothing can be: the first tick that passes so marks the series."""

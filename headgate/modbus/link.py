@@ -17,10 +17,11 @@ from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 from pymodbus.transaction import TransactionManager
 
-from headgate.errors import HeadgateError
-from headgate.modbus.checks import FUNCTION_CODES, data_bytes, read_reply
-from headgate.modbus.client import NoReply, NotConnected, WrongReply
-from headgate.modbus.framing import AsciiFramer, RawReply, RawRequest, RtuFramer, TcpFramer
+from headgate.errors import Fatal, HeadgateError
+from headgate.modbus.checks import FUNCTION_CODES, REFUSED, data_bytes, read_reply
+from headgate.modbus.client import ExceptionReply, NoReply, NotConnected, WrongReply
+from headgate.modbus.framing import AsciiFramer, Measure, RawReply, RawRequest, RtuFramer, TcpFramer
+from headgate.modbus.inquiry import Inquiry
 from headgate.modbus.puts import Put, check_write_reply, reply_bytes, write_request
 from headgate.modbus.tags import Table
 from headgate.modbus.tls import explain, make_context
@@ -46,8 +47,10 @@ Create = Callable[[], Coroutine[Any, Any, Any]]
 class PymodbusClient:
     """A Client on pymodbus, which frames and parses; time-outs, retries and reconnecting are the line's."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, permits: tuple[bytes, ...] | None = None) -> None:
+        """`permits`: how the PDU of a request must start to be sent at all; None: anything is sent."""
         self._transport = transport
+        self._permits = permits
         self._connection: _Connection | None = None
         self._heard = 0
 
@@ -64,7 +67,7 @@ class PymodbusClient:
     async def connect(self, timeout_s: float) -> None:
         """See `Client.connect`."""
         self.close()
-        connection = _Connection(self._transport, self._on_heard)
+        connection = _Connection(self._transport, self._on_heard, self._permits)
         await connection.open(timeout_s)
         self._connection = connection
 
@@ -89,6 +92,20 @@ class PymodbusClient:
         )
         check_write_reply(pdu, put)
 
+    async def inquire(self, inquiry: Inquiry, unit: int, timeout_s: float) -> bytes:
+        """The PDU of the reply to a question about the device itself, unread. Raises as `read`."""
+        if self._connection is None:
+            raise NotConnected(f"no connection to {self._transport}")
+        request = RawRequest(unit, inquiry.function, inquiry.data)
+        pdu = await self._connection.exchange(
+            request, inquiry.function, 0, timeout_s, measure=inquiry.reply_bytes
+        )
+        if len(pdu) == 2 and pdu[0] == inquiry.function | REFUSED:
+            raise ExceptionReply(pdu[1])
+        if pdu[:1] != bytes((inquiry.function,)):
+            raise WrongReply(f"reply {pdu[:1].hex()} to function {inquiry.function}")
+        return pdu
+
     def close(self) -> None:
         """See `Client.close`."""
         if self._connection is not None:
@@ -106,8 +123,11 @@ class _Connection:
     where the next frame starts; where that is lost, the connection is of no more use: WrongReply.
     """
 
-    def __init__(self, transport: Transport, on_heard: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: Transport, on_heard: Callable[[], None], permits: tuple[bytes, ...] | None = None
+    ) -> None:
         self._transport = transport
+        self._permits = permits
         self._on_heard = on_heard
         self._in_flight = False
         self._stream = isinstance(transport, Tcp | Tls)
@@ -131,36 +151,47 @@ class _Connection:
     async def open(self, timeout_s: float) -> None:
         """Connect. Raises NotConnected, which says why."""
         context = self.context
+        cause: Exception
         try:
             if isinstance(self._transport, Tls):
                 context.call_create = _secured(context, self._transport, make_context(self._transport))
             context.is_closing = False
             # As `TransactionManager.connect` does, which swallows the reason of a failure.
             context.transport, _ = await asyncio.wait_for(context.call_create(), timeout_s)
-        except TimeoutError:
-            why = f"no connection within {timeout_s:g} s"
+        except TimeoutError as error:
+            why, cause = f"no connection within {timeout_s:g} s", error
         except _OPEN_ERRORS as error:
-            why = explain(error)
+            why, cause = explain(error), error
         else:
             return
         self.close()
-        raise NotConnected(f"cannot open {self._transport}: {why}")
+        # Its traceback would keep a half-opened port alive, and with it the lock on it.
+        raise NotConnected(f"cannot open {self._transport}: {why}") from cause.with_traceback(None)
 
     async def exchange(
-        self, request: ModbusPDU, function: int, size: int, timeout_s: float, *, counted: bool = True
+        self,
+        request: ModbusPDU,
+        function: int,
+        size: int,
+        timeout_s: float,
+        *,
+        counted: bool = True,
+        measure: Measure | None = None,
     ) -> bytes:
-        """The PDU of the reply to a request. Raises NotConnected, NoReply or WrongReply.
+        """The PDU of the reply to a request. Raises NotConnected, NoReply, WrongReply; Fatal: not permitted.
 
         `function` and `size` say what a good reply has: its function code, and how many bytes of data,
-        `counted` whether it starts by counting them.
+        `counted` whether it starts by counting them; `measure` where only the reply shows it.
         """
         context = self.context
+        if self._permits is not None:
+            _refuse_unpermitted(request, self._permits)
         if not context.is_active():
             raise NotConnected(f"no connection to {self._transport}")
         if self._torn or (self._stream and context.recv_buffer):
             raise WrongReply("what arrived late was no whole reply")
         if self._rtu is not None:
-            self._rtu.expect(request.dev_id, function, size, counted=counted)
+            self._rtu.expect(request.dev_id, function, size, counted=counted, measure=measure)
         # pymodbus has one time-out for connecting and replies; it reads it anew for each request.
         context.comm_params.timeout_connect = timeout_s
         self._in_flight = True
@@ -217,6 +248,13 @@ class _Connection:
         future: asyncio.Future[ModbusPDU] = self.context.response_future
         if self._in_flight and not future.done():
             future.set_exception(error)
+
+
+def _refuse_unpermitted(request: ModbusPDU, permits: tuple[bytes, ...]) -> None:
+    """The one door to the wire stays shut for what does not start as is permitted. Raises Fatal."""
+    pdu = bytes((request.function_code,)) + request.encode()
+    if not pdu.startswith(permits):
+        raise Fatal(f"function code {request.function_code} is never sent from here")
 
 
 def _make_context(transport: Transport) -> TransactionManager:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,8 @@ from headgate.modbus.config import MAX_BITS, MAX_REGISTERS, Device
 from headgate.modbus.errands import carry_out, find_tag
 from headgate.modbus.line import Line
 from headgate.modbus.planner import Span, plan_reads
+from headgate.modbus.sunspec.plan import asks_of
+from headgate.modbus.sunspec.reading import plan_proven
 from headgate.modbus.tags import BIT_TABLES, TABLES, Tag
 from headgate.modbus.transports import Transport
 from headgate.modbus.work import Answer, Ask, Errand, Unit
@@ -34,6 +36,24 @@ class _Asked:
     unit: Unit
     tags: dict[str, Tag] = field(default_factory=dict)
     ranges: dict[int, Ask] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Tags that are read together: what to ask, in this order, for a row of registers that `decode` takes.
+
+    Their time is that of the answer to `asks[main]`; `holds` says whether the row is what it was taken for.
+    """
+
+    asks: tuple[Ask, ...]
+    main: int
+    tags: Sequence[Tag]
+    decode: Decode
+    holds: Callable[[Sequence[int]], bool]
+
+
+class Displaced(Retry):
+    """The device shows that its registers are others than they were."""
 
 
 class OnDemand:
@@ -114,11 +134,14 @@ class OnDemand:
         errors: list[tuple[str, HeadgateError]] = []
         for wanted, blocks, errand in await self._errands(asked, end_ms):
             device = wanted.unit.device
-            for (_, tags, decode), result in zip(blocks, errand.results, strict=False):
-                values.update(self._values(device, tags, decode, result))
-            for (place, ask), result in zip(
-                wanted.ranges.items(), errand.results[len(blocks) :], strict=True
-            ):
+            results = iter(errand.results)
+            for block in blocks:
+                found = joined(block, [next(results) for _ in block.asks])
+                if isinstance(found, Displaced):
+                    wanted.unit.doubt()
+                    errors.append((device.name, found))
+                values.update(self._values(device, block, found))
+            for (place, ask), result in zip(wanted.ranges.items(), results, strict=True):
                 registers[place] = self._registers(device, ask, result)
             errors += [
                 (device.name, result) for result in errand.results if isinstance(result, HeadgateError)
@@ -127,7 +150,7 @@ class OnDemand:
 
     async def _errands(
         self, asked: Sequence[_Asked], end_ms: int | None
-    ) -> list[tuple[_Asked, list[tuple[Ask, list[Tag], Decode]], Errand]]:
+    ) -> list[tuple[_Asked, list[Block], Errand]]:
         """Send one errand to each unit, all at once, and wait for them, until `end_ms` (boottime) at most.
 
         Raises as `Line.send`.
@@ -136,22 +159,20 @@ class OnDemand:
         loop = asyncio.get_running_loop()
         for wanted in asked:
             blocks = plan_tags(wanted.unit.device, list(wanted.tags.values()))
-            asks = [*(ask for ask, _, _ in blocks), *wanted.ranges.values()]
+            asks = [*(ask for block in blocks for ask in block.asks), *wanted.ranges.values()]
             made.append((wanted, blocks, Errand(wanted.unit, asks, loop.create_future())))
         errands = [errand for _, _, errand in made]
         await carry_out(errands, self._lines, self._clock, end_ms, Retry("not read in time"))
         return made
 
-    def _values(
-        self, device: Device, tags: Sequence[Tag], decode: Decode, result: Answer | HeadgateError
-    ) -> dict[str, Row]:
-        rows = {f"{device.name}/{tag.name}": {"series": f"{device.name}/{tag.name}"} for tag in tags}
+    def _values(self, device: Device, block: Block, result: Answer | HeadgateError) -> dict[str, Row]:
+        rows = {f"{device.name}/{tag.name}": {"series": f"{device.name}/{tag.name}"} for tag in block.tags}
         if isinstance(result, HeadgateError):
             return {name: {**row, "error": str(result)} for name, row in rows.items()}
         boot_ms, data = result
-        values, quality = decode(data)
+        values, quality = block.decode(data)
         found: dict[str, Row] = {}
-        for i, ((name, row), tag) in enumerate(zip(rows.items(), tags, strict=True)):
+        for i, ((name, row), tag) in enumerate(zip(rows.items(), block.tags, strict=True)):
             code = quality[i] if quality else 0
             found[name] = {
                 **row,
@@ -174,21 +195,44 @@ class OnDemand:
         return boot_ms + self._clock.utc_ms() - self._clock.boot_ms()
 
 
-def plan_tags(device: Device, tags: Sequence[Tag]) -> list[tuple[Ask, list[Tag], Decode]]:
-    """The reads for some tags of a device: what to ask, the tags in the decoder's order, the decoder."""
+def plan_tags(device: Device, tags: Sequence[Tag]) -> list[Block]:
+    """The reads for some tags of a device."""
     reads = []
     for table in sorted({tag.table for tag in tags}):
-        here = [tag for tag in tags if tag.table == table]
         bits = table in BIT_TABLES
+        max_count = device.max_bits if bits else device.max_registers
+        # A register is sixteen bits: the budget is one of bytes on the line.
+        max_gap = device.max_gap * 16 if bits else device.max_gap
+        here = [tag for tag in tags if tag.table == table and tag.head is None]
         blocks = plan_reads(
-            [Span(tag.address, tag.count) for tag in here],
-            max_count=device.max_bits if bits else device.max_registers,
-            # A register is sixteen bits: the budget is one of bytes on the line.
-            max_gap=device.max_gap * 16 if bits else device.max_gap,
+            [Span(tag.address, tag.count) for tag in here], max_count=max_count, max_gap=max_gap
         )
         for block in blocks:
             members = [here[i] for i in block.members]
             fields = [Field(tag.address - block.address, tag.form) for tag in members]
-            decode = make_decoder(fields, block.count)
-            reads.append((Ask(table, block.address, block.count), members, decode))
+            ask = Ask(table, block.address, block.count)
+            reads.append(Block((ask,), 0, members, make_decoder(fields, block.count), _always))
+        headed = [tag for tag in tags if tag.table == table and tag.head is not None]
+        for proven in plan_proven(headed, max_count=max_count, max_gap=max_gap):
+            members = [headed[i] for i in proven.members]
+            asks = asks_of(proven, members[0])
+            reads.append(Block(asks, proven.main, members, proven.decode, proven.holds))
     return reads
+
+
+def joined(block: Block, results: Sequence[Answer | HeadgateError]) -> Answer | HeadgateError:
+    """The answers to a block's asks as one, or what went wrong with the first that has none."""
+    row: list[int] = []
+    for result in results:
+        if isinstance(result, HeadgateError):
+            return result
+        row += result[1]
+    if not block.holds(row):
+        return Displaced("the device shows another SunSpec model there than it did")
+    main = results[block.main]
+    return main if isinstance(main, HeadgateError) else (main[0], row)
+
+
+def _always(registers: Sequence[int]) -> bool:
+    """Of registers that say nothing of themselves."""
+    return True

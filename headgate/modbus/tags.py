@@ -25,8 +25,20 @@ _NOTATION: dict[str, Table] = {"0": "coil", "1": "discrete", "3": "input", "4": 
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """Where a device says which registers follow: a model of SunSpec, whose id is at `address`."""
+
+    address: int
+    id: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
-    """One value of a device. `address` is that on the wire: from 0."""
+    """One value of a device. `address` is that on the wire: from 0.
+
+    `scale`: the register of its power of ten. `head`: what must be found with the value, or it is another.
+    """
 
     name: str
     table: Table
@@ -35,6 +47,8 @@ class Tag:
     unit: str
     deadband: Deadband | None = None
     write: WriteRule | None = None
+    scale: int | None = None
+    head: Head | None = None
 
     @property
     def count(self) -> int:

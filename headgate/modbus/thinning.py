@@ -7,13 +7,38 @@ from collections.abc import Sequence
 from headgate.deadband import Keeper
 from headgate.model import Frame, Value
 
+ABSENCE_MS = 3_600_000
+"""How often it is said of a point that its device does not have it: a model of SunSpec has many such."""
+
+
+class Absence:
+    """Reports every value, but that there is none only once in ABSENCE_MS while it lasts."""
+
+    __slots__ = ("_quality", "_until_ms")
+
+    def __init__(self) -> None:
+        self._quality = -1
+        self._until_ms = 0
+
+    def says(self, boot_ms: int, value: Value, quality: int) -> bool:
+        """See `Keeper.says`."""
+        if value is None and quality == self._quality and boot_ms < self._until_ms:
+            return False
+        self._quality = quality if value is None else -1
+        self._until_ms = boot_ms + ABSENCE_MS
+        return True
+
+    def forget(self) -> None:
+        """See `Keeper.forget`."""
+        self._quality = -1
+
 
 class Thinning:
     """The keepers of one read's tags, None for a tag that always reports."""
 
     __slots__ = ("_keepers", "_tally")
 
-    def __init__(self, keepers: Sequence[Keeper | None], tally: Tally) -> None:
+    def __init__(self, keepers: Sequence[Keeper | Absence | None], tally: Tally) -> None:
         self._keepers = keepers
         self._tally = tally
 

@@ -89,7 +89,8 @@ class Form:
     `byte_order` is that of the bytes in a register, `word_order` that of the registers. `bit`: from 0, the
     least significant. `length`: registers of a string. `mask`: what of the integer counts, shifted down to
     its lowest bit. `values`: texts of an enumeration. `not_available`: raw integers, as the type reads them
-    (of a float: its bit pattern), that stand for no value.
+    (of a float: its bit pattern; of a string 0 for all NUL), that stand for no value. `scaled`: its power of
+    ten is in another register, so it is an integer here and any decimal as a value.
     """
 
     type: str
@@ -102,6 +103,7 @@ class Form:
     scaling: Scaling | None = None
     values: tuple[tuple[int, str], ...] = ()
     not_available: frozenset[int] = frozenset()
+    scaled: bool = False
 
     @property
     def register_type(self) -> RegisterType:
@@ -118,7 +120,7 @@ class Form:
         """The series' kind: text where there are texts, f64 when scaled, else the type's own."""
         if self.values:
             return "text"
-        return "f64" if self.scaling is not None else self.register_type.kind
+        return "f64" if self.scaled or self.scaling is not None else self.register_type.kind
 
     @property
     def decimals(self) -> int | None:

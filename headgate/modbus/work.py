@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headgate.errors import HeadgateError
 from headgate.modbus.breaker import Breaker
@@ -18,7 +18,7 @@ from headgate.modbus.tags import TABLES, Table
 from headgate.modbus.thinning import Thinning
 
 if TYPE_CHECKING:
-    from headgate.modbus.group_plan import GroupPlan, TablePlan
+    from headgate.modbus.group_plan import TablePlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,31 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """Of a read whose registers say themselves what they are: asked in this order, decoded as one row.
+
+    `main` is the place of the values among `asks`, `holds` whether the row is what it was taken for, and
+    `refused` is called where the device refuses any of it.
+    """
+
+    asks: tuple[Ask, ...]
+    main: int
+    holds: Callable[[Sequence[int]], bool]
+    refused: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Read:
     """One request of a poll group: what to ask, whose series the answer feeds, and how it is decoded.
 
-    `thinning`: there where some of the tags have a deadband.
+    `part` is where it comes from, or what is asked beside it and proves it. `thinning`: there where some of
+    the tags have a deadband.
     """
 
     ask: Ask
     series: tuple[int, ...]
     decode: Decode
-    part: Part
+    part: Part | Proof
     thinning: Thinning | None = None
 
 
@@ -56,12 +71,27 @@ Answer = tuple[int, Sequence[int]]
 """The reply's boottime in ms, and its registers or bits; of a write none."""
 
 
+class Plan(Protocol):
+    """Makes the reads of a poll group."""
+
+    def reads(self, now_ms: int) -> Sequence[Read]:
+        """The reads as they are to be now."""
+
+    def is_stale(self, now_ms: int) -> bool:
+        """Whether they are to be made anew."""
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(slots=True, eq=False)
 class Unit:
     """A device as its line sees it.
 
     `fault` is what is wrong with it, empty while it answers; `cost_ms` is how long its last failure took,
-    `learned` what it has refused.
+    `learned` what it has refused. `doubt` is called when its registers may be others than they were: it
+    answers again, or not as it should. `map_fault` is what is wrong with its own map of them.
     """
 
     device: Device
@@ -69,6 +99,8 @@ class Unit:
     fault: str = ""
     cost_ms: int = 0
     learned: Mapping[Table, Learned] = field(default_factory=lambda: {table: Learned() for table in TABLES})
+    doubt: Callable[[], None] = _nothing
+    map_fault: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +116,7 @@ class Poll:
     interval_ms: int
     stale_ms: int
     fresh_ms: int
-    plan: GroupPlan
+    plan: Plan
     reads: Sequence[Read]
     refused: dict[Ask, int] = field(default_factory=dict)
     marked: bool = False

@@ -6,18 +6,18 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from headgate.bridge.calls import serve_calls
 from headgate.bridge.handover import HUB_TOPIC, Handover, Options
 from headgate.bus.api import Bus
 from headgate.clock import Clock
-from headgate.config.site import parse_sections
-from headgate.driver import Change, Driver
+from headgate.driver import Driver
 from headgate.errors import Reject
 from headgate.roles.process import Run, main
 from headgate.roles.site_follower import ComponentConfig, SiteFollower, first_config
+from headgate.roles.site_reading import Read, read_ble, read_modbus
 
 STATUS_MS = 30_000
 
@@ -42,6 +42,8 @@ def _ble(clock: Clock, notice: Callable[[str], None]) -> Driver:
 
 
 DRIVERS: dict[str, MakeDriver] = {"modbus": _modbus, "ble": _ble}
+READERS: dict[str, Read[Any]] = {"modbus": read_modbus, "ble": read_ble}
+"""What each reads of the site document."""
 """Bridges by name; the name is also the site document's section, and part of the bridge's topics.
 
 A driver is imported where it is made: a bridge to one field bus never loads the library of another.
@@ -67,7 +69,7 @@ class Bridge:
     ) -> None:
         self._name = name
         self._root = component.root
-        self._site = SiteFollower(name, component, bus, self._plan, self._apply)
+        self._site = SiteFollower(name, component, bus, READERS[name], self._apply)
         self._bus = bus
         self._clock = clock
         self._options = options
@@ -88,7 +90,7 @@ class Bridge:
                 self._bus.subscribe(HUB_TOPIC, self._on_hub),
                 serve_calls(self._bus, self._name, self._driver, self._clock),
             ):
-                self._site.look()
+                await self._site.look()
                 async with asyncio.TaskGroup() as group:
                     driving = group.create_task(self._driver.run(self._handover.take), name="driver")
                     helpers = [
@@ -119,7 +121,7 @@ class Bridge:
         if epoch != self._epoch:
             self._epoch = epoch
             self._handover.hub_is_up()
-        self._site.look()
+        self._site.wake()
 
     async def _report_regularly(self) -> None:
         while True:
@@ -137,16 +139,12 @@ class Bridge:
                 outgoing.shed_batches,
             )
 
-    def _plan(self, source: str, document: Mapping[str, Any]) -> Change:
-        """What a site document changes. Raises Reject."""
-        parse_sections(document, source, {}, whole=False)
+    def _apply(self, config: Any, source: str) -> str:
+        """Go over to what was read. Raises Reject, which changes nothing."""
         try:
-            section = document.get(self._name)
-            return self._driver.plan({} if section is None else section)
+            change = self._driver.plan(config)
         except Reject as error:
             raise Reject(f"{source}, {error.args[0]}", error.problems) from error
-
-    def _apply(self, change: Change) -> str:
         self._driver.apply(change)
         return str(change)
 

@@ -13,12 +13,12 @@ from typing import Any
 from headgate.bridge.calls import serve_calls
 from headgate.bus.api import Bus
 from headgate.clock import Clock
-from headgate.config.site import parse_sections
 from headgate.errors import Fatal, Retry
 from headgate.files import config as files
 from headgate.files.courier import Courier, CourierTuning, Outside
 from headgate.roles import process
 from headgate.roles.site_follower import ComponentConfig, SiteFollower, first_config
+from headgate.roles.site_reading import read_files
 
 NAME = "files"
 """Of the site document's section, and part of the topics."""
@@ -66,7 +66,7 @@ class _Courier:
         self._clock = clock
         self._thing = thing
         root = self._root = component.root
-        self._site = SiteFollower("headgate.FileCourier", component, bus, self._plan, self._apply)
+        self._site = SiteFollower("headgate.FileCourier", component, bus, read_files, self._apply)
         outside = Outside(clock, self._say_up, self._report, self._tell)
         self._courier = Courier(root.path, root.replies, root.courier, outside, tuning)
 
@@ -74,7 +74,7 @@ class _Courier:
         self._root.create()
         await self._courier.start()
         self._courier.configure(files.FilesConfig())
-        self._site.look()
+        await self._site.look()
         with (
             self._bus.subscribe_cloud(f"hg/v1/{self._thing}/dn/file", self._on_file),
             self._bus.subscribe(HUB_TOPIC, self._on_hub),
@@ -94,7 +94,7 @@ class _Courier:
         self._courier.heard(payload)
 
     async def _on_hub(self, topic: str, payload: bytes) -> None:
-        self._site.look()
+        self._site.wake()
 
     async def _say_up(self, message: bytes) -> None:
         await self._bus.publish_cloud(f"hg/v1/{self._thing}/up/file", message)
@@ -108,12 +108,7 @@ class _Courier:
     async def _tell(self, file_id: str, state: str) -> None:
         await self._bus.publish(NEWS_TOPIC, json.dumps({"file_id": file_id, "state": state}).encode())
 
-    def _plan(self, source: str, document: Mapping[str, Any]) -> files.FilesConfig:
-        """What a site document wants. Raises Reject."""
-        config: files.FilesConfig = parse_sections(document, source, {NAME: files.parse}, whole=False)[NAME]
-        return config
-
-    def _apply(self, config: files.FilesConfig) -> str:
+    def _apply(self, config: files.FilesConfig, source: str) -> str:
         self._courier.configure(config)
         return "sources " + (", ".join(source.name for source in config.sources) or "none")
 

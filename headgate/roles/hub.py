@@ -18,10 +18,19 @@ from headgate.errors import Fatal, Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.requests.desk import DeskTuning
 from headgate.roles import process
-from headgate.roles.hub_config import HubConfig, Site, SiteStore, fetch_site, parse_config, state_root_of
+from headgate.roles.hub_config import (
+    HubConfig,
+    Site,
+    SiteStore,
+    fetch_site,
+    parse_config,
+    parse_site,
+    state_root_of,
+)
 from headgate.roles.hub_intake import Intake
 from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
+from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
 from headgate.store.state import Queued
 from headgate.store.store import Store
@@ -67,24 +76,32 @@ async def run(
         raise Fatal("AWS_IOT_THING_NAME is not set: start this as a Greengrass component")
     first = await _first_config(bus, stop)
     if first is not None:
-        await _Hub(bus, clock, name, first, tuning or HubTuning()).run(stop)
+        root = StateRoot.at(str(state_root_of(first)))
+        site = await SiteStore(root).current()
+        await _Hub(bus, clock, name, root, site, first, tuning or HubTuning()).run(stop)
 
 
 class _Hub:
     """One run of the role over an open store."""
 
     def __init__(
-        self, bus: Bus, clock: Clock, thing: str, config: Mapping[str, Any], tuning: HubTuning
+        self,
+        bus: Bus,
+        clock: Clock,
+        thing: str,
+        root: StateRoot,
+        site: Site | None,
+        config: Mapping[str, Any],
+        tuning: HubTuning,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._tuning = tuning
         self._epoch = random_id()
-        root = StateRoot.at(str(state_root_of(config)))
         self._root = root
         self._store = Store(root, thing, self._epoch)
         self._sites = SiteStore(root)
-        self._site: Site | None = self._sites.current()
+        self._site = site
         length_ms = self._site.window_length_ms if self._site else DEFAULT_WINDOW_MS
         self._pipeline = Pipeline(self._store, thing, length_ms, tuning.pipeline)
         self._writer = Writer()
@@ -236,7 +253,8 @@ class _Hub:
             wait_ms = min(2 * wait_ms, self._tuning.fetch_retry_max_ms)
 
     async def _accept(self, data: bytes, source: str) -> None:
-        site = await self._writer.call(self._sites.accept, data, source)
+        site: Site = await read_site(parse_site, data, source)
+        await self._writer.call(self._sites.accept, data)
         if self._site is None or site.sha256 != self._site.sha256:
             log.info("site document %s accepted from %s", site.sha256, source)
         self._site = site

@@ -23,6 +23,7 @@ from headgate.files import config as files
 from headgate.modbus import config as modbus
 from headgate.requests import permits
 from headgate.requests.directory import devices_of
+from headgate.roles.site_reading import read_site
 from headgate.threads import in_thread
 
 log = logging.getLogger(__name__)
@@ -109,12 +110,13 @@ class SiteStore:
     def __init__(self, root: StateRoot) -> None:
         self._root = root
 
-    def current(self) -> Site | None:
+    async def current(self) -> Site | None:
         """The document in force; None where there is none that can be used (which is logged)."""
         try:
             accepted = read_accepted(self._root)
             if accepted is not None:
-                return parse_site(accepted.text, str(self._root.config / accepted.digest))
+                source = str(self._root.config / accepted.digest)
+                return await read_site(parse_site, accepted.text, source)
         except Reject as error:
             log.error("accepted site document cannot be used: %s", error)
         return None
@@ -127,11 +129,9 @@ class SiteStore:
             return None
         return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
-    def accept(self, data: bytes, source: str) -> Site:
-        """Validate, store and put in force. Raises Reject, which leaves everything as it was."""
-        site = parse_site(data, source)
+    def accept(self, data: bytes) -> None:
+        """Store a document that was read, and put it in force."""
         store_accepted(self._root, data)
-        return site
 
 
 async def fetch_site(ref: SiteRef) -> bytes:

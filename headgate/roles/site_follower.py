@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from headgate.config.reader import Problems, Section
 from headgate.config.site import load_document
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject
+from headgate.roles.site_reading import Read, read_site
 
 COMPONENT_SCHEMA = 1
 
@@ -71,9 +73,9 @@ async def first_config(name: str, bus: Bus, stop: asyncio.Event) -> ComponentCon
 class SiteFollower(Generic[T]):
     """Hands over the site document in force: the component's own, or the one that the hub accepted.
 
-    `plan` makes of a document, named by its source, what `apply` goes over to; it raises Reject. `apply` says
-    what changed, in words. Call `look` at the start and whenever the hub announces itself, and run `follow`
-    as a task of the role.
+    `read` makes of its text what `apply` goes over to; both raise Reject for what cannot be. `apply` says
+    what changed, in words. Call `look` at the start, `wake` whenever the hub announces itself, and run
+    `follow` as a task of the role.
     """
 
     def __init__(
@@ -81,19 +83,49 @@ class SiteFollower(Generic[T]):
         name: str,
         component: ComponentConfig,
         bus: Bus,
-        plan: Callable[[str, Mapping[str, Any]], T],
-        apply: Callable[[T], str],
+        read: Read[T],
+        apply: Callable[[T, str], str],
     ) -> None:
         self._name = name
         self._component = component
         self._bus = bus
-        self._plan = plan
+        self._read = read
         self._apply = apply
         self._digest = ""
         self._said = ""
+        self._woken = asyncio.Event()
 
     async def follow(self) -> None:
-        """Follow the component's configuration; what cannot be followed is said, and all stays as it is."""
+        """Follow the component's configuration and the hub until cancelled; what cannot be used is said."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_component(), name="component configuration")
+            while True:
+                await self._woken.wait()
+                self._woken.clear()
+                await self.look()
+
+    def wake(self) -> None:
+        """Have `follow` look again. A document may take seconds to read: whoever says so need not wait."""
+        self._woken.set()
+
+    async def look(self) -> None:
+        """Go over to the document in force. One that cannot be used is reported and changes nothing."""
+        try:
+            found = self._document()
+            if found is None:
+                self._say(logging.INFO, "no site document yet: waiting for the hub")
+                return
+            digest, source, text = found
+            if digest == self._digest:
+                return
+            changed = self._apply(await read_site(self._read, text, source), source)
+        except Reject as error:
+            self._say(logging.ERROR, f"{error}\nthe site document before it stays in force")
+            return
+        self._digest, self._said = digest, ""
+        log.info("%s: %s", source, changed)
+
+    async def _follow_component(self) -> None:
         async for config in self._bus.configs():
             try:
                 component = parse_component(config, f"configuration of {self._name}")
@@ -104,39 +136,18 @@ class SiteFollower(Generic[T]):
                 log.error("stateRoot changed: restart the component to move to %s", component.root.path)
             elif component.inline != self._component.inline:
                 self._component = component
-                self.look()
+                self.wake()
 
-    def look(self) -> None:
-        """Go over to the document in force. One that cannot be used is reported and changes nothing."""
-        try:
-            found = self._document()
-            if found is None:
-                self._say(logging.INFO, "no site document yet: waiting for the hub")
-                return
-            digest, source, document = found
-            if digest == self._digest:
-                return
-            planned = self._plan(source, document)
-        except Reject as error:
-            self._say(logging.ERROR, f"{error}\nthe site document before it stays in force")
-            return
-        # What was planned lies scattered between the pieces of the document, and would keep all its memory:
-        # of 50,000 tags 20 MB. A copy made once the document is gone lies close.
-        packed = pickle.dumps(planned)
-        del found, document, planned
-        changed = self._apply(pickle.loads(packed))
-        self._digest, self._said = digest, ""
-        log.info("%s: %s", source, changed)
-
-    def _document(self) -> tuple[str, str, Mapping[str, Any]] | None:
+    def _document(self) -> tuple[str, str, bytes] | None:
+        """Its digest, what it is called, its text. Raises Reject."""
         inline = self._component.inline
         if inline is not None:
-            return repr(inline), "site document (inline)", inline
+            text = json.dumps(inline, default=str).encode()
+            return hashlib.sha256(text).hexdigest(), "site document (inline)", text
         accepted = read_accepted(self._component.root)
         if accepted is None:
             return None
-        source = f"site document {accepted.digest[:12]}"
-        return accepted.digest, source, load_document(accepted.text, source)
+        return accepted.digest, f"site document {accepted.digest[:12]}", accepted.text
 
     def _say(self, level: int, text: str) -> None:
         """Log what holds until it changes, once: the hub's announcements repeat themselves."""

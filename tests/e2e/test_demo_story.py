@@ -19,6 +19,7 @@ STEPS = [
     "windows",
     "job_read",
     "direct_read",
+    "written",
     "broker_reset",
     "history",
     "file_fetched",

@@ -49,8 +49,11 @@ def refusing(tls: ssl.SSLContext) -> Iterator[dict[str, Any]]:
         def serve() -> None:
             while not ended.is_set():
                 connection, _ = listener.accept()
-                with contextlib.suppress(OSError), tls.wrap_socket(connection, server_side=True) as secured:
-                    secured.recv(1)
+                with tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False) as secured:
+                    with contextlib.suppress(OSError):
+                        secured.do_handshake()
+                        secured.recv(1)
+                    _linger(secured)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -60,6 +63,15 @@ def refusing(tls: ssl.SSLContext) -> Iterator[dict[str, Any]]:
             ended.set()
             socket.create_connection(("127.0.0.1", port)).close()
             thread.join()
+
+
+def _linger(connection: socket.socket) -> None:
+    """Take what still comes: a socket closed over it is reset, and the alert before is lost with it."""
+    connection.settimeout(2)
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        while socket.socket.recv(connection, 4096):  # the bytes, not what TLS makes of them
+            pass
 
 
 async def first_fault(got: Driven) -> str:

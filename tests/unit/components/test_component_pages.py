@@ -20,6 +20,7 @@ from headgate.errors import Reject
 from headgate.files.config import parse_mapping as parse_files
 from headgate.modbus.config import parse_mapping
 from headgate.modbus.forms import LETTERS, Orders
+from headgate.modbus.sunspec.definitions import index as sunspec_index
 from headgate.modbus.transports import KINDS
 from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
@@ -117,7 +118,10 @@ def modbus_document(place: str) -> dict[str, Any]:
     write: dict[str, Any] = {"allow": True}
     if place == "write":
         tag["write"] = write
-    places = {"": document, "device": device, "group": group, "tag": tag, "write": write}
+    sunspec: dict[str, Any] = {"interval_s": 1}
+    if place == "sunspec":
+        device["sunspec"] = sunspec
+    places = {"": document, "sunspec": sunspec, "device": device, "group": group, "tag": tag, "write": write}
     at = places.get(place, transport)
     at[NO_SUCH_KEY] = 1
     return document
@@ -128,6 +132,7 @@ def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
     prefixes: dict[str, str] = {
         "": "",
         "device": "devices[].",
+        "sunspec": "devices[].sunspec.",
         **dict.fromkeys(KINDS, "devices[].transport."),
         "group": "devices[].groups[].",
         "tag": "devices[].groups[].tags[].",
@@ -138,7 +143,20 @@ def test_every_key_of_a_modbus_device_is_documented_and_accepted() -> None:
         for place, prefix in prefixes.items()
         for key in accepted(parse_mapping, modbus_document(place))
     }
-    assert documented == known - {"devices[].transport"}
+    assert documented == known - {"devices[].transport", "devices[].sunspec"}
+
+
+def test_every_family_of_sunspec_models_is_documented() -> None:
+    told: dict[str, set[int]] = {}
+    text = section(page("headgate.ModbusBridge"), "SunSpec", "###")
+    for words, numbers in re.findall(r"(?m)^\| (`.+?) \| ([\d, ]+) \|", text):
+        families, models = re.findall(r"`([^`]+)`", words), [int(number) for number in numbers.split(", ")]
+        for i, model in enumerate(models):
+            told.setdefault(families[i if len(families) > 1 else 0], set()).add(model)
+    known: dict[str, set[int]] = {}
+    for number, entry in sunspec_index().items():
+        known.setdefault(entry.family, set()).add(number)
+    assert told == known
 
 
 def test_every_key_of_a_ble_device_is_documented_and_accepted() -> None:
@@ -213,10 +231,12 @@ def test_the_example_of_a_configuration_update_is_accepted(component: str, parse
 
 
 def test_the_example_of_a_site_document_is_accepted() -> None:
-    example, with_profile = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
+    example, with_profile, with_sunspec = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.ModbusBridge"))
     assert len(parse_mapping(load_document(example, "README.md")["modbus"]).devices) == 1
     (device,) = parse_mapping({"devices": yaml.safe_load(with_profile)}).devices
     assert [len(group.tags) for group in device.groups] == [1, 1]
+    (device,) = parse_mapping({"devices": yaml.safe_load(with_sunspec)}).devices
+    assert device.sunspec is not None
 
 
 def test_every_modbus_type_and_order_is_documented_with_its_registers_and_series() -> None:

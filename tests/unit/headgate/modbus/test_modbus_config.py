@@ -9,6 +9,7 @@ import pytest
 
 from headgate.errors import Reject
 from headgate.modbus.config import parse_mapping
+from headgate.modbus.series_table import series_of
 from headgate.modbus.transports import Rtu, Tcp
 from headgate.model import Series
 
@@ -62,7 +63,7 @@ def test_a_section_is_read_whole() -> None:
     assert (device.unit, device.timeout_s, device.retries) == (1, 1.0, 1)
     (group,) = device.groups
     assert group.interval_ms == 100
-    assert [device.series(tag) for tag in group.tags] == [
+    assert [series_of(device.name, tag) for tag in group.tags] == [
         Series("meter-a/polls", "1", "i64"),
         Series("meter-a/u1", "V", "f64", 1),
         Series("meter-a/e", "", "u64"),

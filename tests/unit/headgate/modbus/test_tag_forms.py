@@ -8,6 +8,7 @@ import pytest
 
 from headgate.errors import Reject
 from headgate.modbus.config import parse_mapping
+from headgate.modbus.series_table import series_of
 from headgate.modbus.tags import Tag
 from headgate.modbus.types import Form, Scaling
 from headgate.model import Series
@@ -25,7 +26,7 @@ def read(tag: dict[str, Any], **device: Any) -> Tag:
 
 def series(tag: dict[str, Any]) -> Series:
     (device,) = parse_mapping(site({"table": "holding", "address": 0} | tag)).devices
-    return device.series(device.groups[0].tags[0])
+    return series_of(device.name, device.groups[0].tags[0])
 
 
 def form(tag: dict[str, Any], **device: Any) -> Form:
