@@ -39,7 +39,8 @@ class FileBus:
     max_local_bytes = 7_249
     max_cloud_bytes = 7_202
 
-    def __init__(self, batches: Path) -> None:
+    def __init__(self, batches: Path, bridge: str = "modbus") -> None:
+        self._ack_topic = f"hg/v1/local/ack/{bridge}"
         self._fd = os.open(batches, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._handlers: dict[str, Handler] = {}
         self.served: dict[str, Serve] = {}
@@ -48,7 +49,7 @@ class FileBus:
         os.write(self._fd, struct.pack("<I", len(payload)) + payload)
         key = wire_key(payload)
         ack = json.dumps({"run_id": f"{key.run_id:016x}", "up_to": key.seq}).encode()
-        await self._handlers["hg/v1/local/ack/modbus"]("hg/v1/local/ack/modbus", ack)
+        await self._handlers[self._ack_topic](self._ack_topic, ack)
 
     @contextlib.contextmanager
     def subscribe(self, pattern: str, handler: Handler) -> Iterator[None]:

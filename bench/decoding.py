@@ -41,7 +41,7 @@ def measure(name: str) -> Callable[[], Mapping[str, Figure]]:
 def _round(device: Device, adverts: Sequence[Advert]) -> tuple[int, int]:
     make_decode = device.format.make_decode
     assert make_decode is not None
-    listener = Listener(device, make_decode(ADDRESS, device.bind_key), range(len(device.tags)), print)
+    listener = Listener(device, make_decode(ADDRESS, device.bind_key), range(len(device.tags)), print, 0)
     values = 0
     gc.collect()
     start_ns = time.process_time_ns()

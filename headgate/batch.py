@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Quality
-from headgate.rows import Layouts, Reader, Types, read_rows
+from headgate.rows import MAX_LAYOUTS, Layouts, Reader, Types, read_rows
 
 MAGIC = b"HGB"
 VERSION = 2
@@ -27,6 +27,8 @@ LIMIT_BYTES = 7_000
 _HEADER = struct.Struct("<3sBQQQ16sqBQ")
 _OLDEST_SEQ_AT = struct.calcsize("<3sBQQ")
 _RUN = struct.Struct("<IH")
+_LONE, _LONE_TAG = struct.Struct("<HqcB"), b"H"
+"""The head of a group of one frame whose values are all good: no times but its own."""
 _STEPS = (("H", 1 << 16), ("I", 1 << 32))
 _QUALITIES = frozenset(int(code) for code in Quality)
 
@@ -36,6 +38,7 @@ class Encoder:
 
     def __init__(self) -> None:
         self._layouts = Layouts()
+        self._runs: dict[tuple[int, ...], bytes] = {}
 
     def encode(self, batch: Batch, limit_bytes: int = LIMIT_BYTES) -> list[bytes]:
         """See `encode`."""
@@ -72,9 +75,20 @@ class Encoder:
             groups.setdefault(key, []).append(frame)
         out += struct.pack("<H", len(groups))
         for (shape, types), members in groups.items():
-            _write_head(out, shape, members)
+            runs = self._runs.get(shape)
+            if runs is None:
+                runs = self._keep_runs(shape)
+            _write_head(out, runs, len(shape), members)
             self._layouts.write(out, shape, types, [frame.values for frame in members])
         return bytes(out)
+
+    def _keep_runs(self, shape: tuple[int, ...]) -> bytes:
+        runs = list(_consecutive(shape))
+        if len(self._runs) >= MAX_LAYOUTS:
+            self._runs.clear()
+        data = struct.pack("<H", len(runs)) + b"".join(_RUN.pack(*run) for run in runs)
+        self._runs[shape] = data
+        return data
 
 
 def encode(batch: Batch, limit_bytes: int = LIMIT_BYTES) -> list[bytes]:
@@ -166,11 +180,11 @@ def _header(batch: Batch) -> bytes:
     )
 
 
-def _write_head(out: bytearray, shape: tuple[int, ...], frames: Sequence[Frame]) -> None:
-    runs = list(_consecutive(shape))
-    out += struct.pack("<H", len(runs))
-    for first, count in runs:
-        out += _RUN.pack(first, count)
+def _write_head(out: bytearray, runs: bytes, size: int, frames: Sequence[Frame]) -> None:
+    out += runs
+    if len(frames) == 1 and not any(frames[0].quality):
+        out += _LONE.pack(1, frames[0].boot_ms, _LONE_TAG, 0)
+        return
     times = [frame.boot_ms for frame in frames]
     steps = [b - a for a, b in itertools.pairwise(times)]
     low, high = min(steps, default=0), max(steps, default=0)
@@ -179,7 +193,7 @@ def _write_head(out: bytearray, shape: tuple[int, ...], frames: Sequence[Frame])
     if not any(any(frame.quality) for frame in frames):
         out.append(0)
         return
-    codes = b"".join(bytes(frame.quality) if frame.quality else bytes(len(shape)) for frame in frames)
+    codes = b"".join(bytes(frame.quality) if frame.quality else bytes(size) for frame in frames)
     if len(set(codes)) == 1:
         out += bytes((2, codes[0]))
     else:

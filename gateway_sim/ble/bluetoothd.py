@@ -9,11 +9,14 @@ from typing import Any
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
 
-from gateway_sim.ble.adapter import ADAPTER_INTERFACE, Adapter
+from gateway_sim.ble.adapter import ADAPTER_INTERFACE, MONITOR_MANAGER, Adapter
 from gateway_sim.ble.blefile import BleError
+from gateway_sim.ble.conditions import Conditions
 from gateway_sim.ble.objects import OBJECT_MANAGER, PROPERTIES, ObjectTree
+from gateway_sim.ble.outlet import Outlet
 from gateway_sim.ble.peripheral import CHARACTERISTIC, DEVICE, Peripherals
 from gateway_sim.ble.refusal import Refusal
+from gateway_sim.ble.sensors import Advertisement
 from gateway_sim.ble.station import ADAPTER_PATH, Packet, Station
 
 SERVICE = "org.bluez"
@@ -39,14 +42,16 @@ class Bluetoothd:
         stations: Mapping[str, Station],
         tasks: asyncio.TaskGroup,
         on_discovery: Callable[[bool, str], None],
+        conditions: Conditions,
         *,
-        wedged: bool = False,
+        powered: bool = True,
     ) -> None:
         self._bus = MessageBus(bus_address=address)
+        self._outlet: Outlet | None = None
         self._tasks = tasks
         self.tree = ObjectTree(self._send)
-        self.peripherals = Peripherals(self.tree, stations)
-        self.adapter = Adapter(self.tree, self.peripherals, on_discovery, wedged=wedged)
+        self.peripherals = Peripherals(self.tree, stations, asyncio.get_running_loop().time, conditions)
+        self.adapter = Adapter(self.tree, self.peripherals, on_discovery, conditions, powered=powered)
         self._left = False
         self._methods: Mapping[tuple[str, str], Method] = {
             (OBJECT_MANAGER, "GetManagedObjects"): self._managed,
@@ -57,6 +62,8 @@ class Bluetoothd:
             (ADAPTER_INTERFACE, "StartDiscovery"): self._start_discovery,
             (ADAPTER_INTERFACE, "StopDiscovery"): self._stop_discovery,
             (ADAPTER_INTERFACE, "RemoveDevice"): self._remove_device,
+            (MONITOR_MANAGER, "RegisterMonitor"): self._register_monitor,
+            (MONITOR_MANAGER, "UnregisterMonitor"): self._unregister_monitor,
             (DEVICE, "Connect"): self._connect,
             (DEVICE, "Disconnect"): self._disconnect,
             (DEVICE, "Pair"): self._pair,
@@ -66,36 +73,46 @@ class Bluetoothd:
             (CHARACTERISTIC, "StopNotify"): self._stop_notify,
         }
 
-    async def start(self) -> None:
-        """Connect, show the adapter, take the name; raises BleError when somebody else has it."""
+    async def start(self, *, plugged: bool = True) -> None:
+        """Connect, show the adapter if it is there, take the name; raises BleError when it is taken."""
         await self._bus.connect()
+        self._outlet = Outlet(self._bus)
         self._bus.add_message_handler(self._handle)
         await self._bus.call(
             Message(BUS, "/org/freedesktop/DBus", BUS, "AddMatch", signature="s", body=[GONE_RULE])
         )
-        self.adapter.show()
+        if plugged:
+            self.adapter.show()
         reply = await self._bus.request_name(SERVICE, NameFlag.DO_NOT_QUEUE)
         if reply is not RequestNameReply.PRIMARY_OWNER:
             raise BleError(f"{SERVICE} is taken on this bus already ({reply.name})")
 
     async def stop(self, why: str) -> None:
         """Leave the bus, as a daemon that ends: no signal says so but the name's loss."""
-        self.adapter.close(why)
         self._left = True
+        self.adapter.close(why)
+        if self._outlet is not None:
+            self._outlet.close()
         self._bus.disconnect()
         await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast's
 
     def transmit(self, station: Station, packet: Packet) -> None:
         """Put a packet on the air: record it, then signal it if anybody listens."""
-        heard = self.adapter.hears(station.path, packet.advertisement)
+        rssi_dbm = station.rssi_dbm()
+        heard = self.adapter.hears(station, packet.advertisement, rssi_dbm)
         station.send(packet, heard=heard)
         if heard:
-            self.adapter.carry(station, packet.advertisement)
+            self.adapter.carry(station, packet.advertisement, rssi_dbm)
+
+    def overhear(self, address: str, advertisement: Advertisement, rssi_dbm: int) -> None:
+        """A packet of a device that is no station."""
+        if self.adapter.listens:
+            self.peripherals.stranger(address, advertisement, rssi_dbm)
 
     def _send(self, message: Message) -> None:
         # A call that was answered while the daemon left has nobody to answer to.
-        if not self._left and self._bus.connected:
-            self._bus.send(message)
+        if not self._left and self._bus.connected and self._outlet is not None:
+            self._outlet.send(message)
 
     def _handle(self, message: Message) -> bool:
         if message.message_type is MessageType.SIGNAL:
@@ -167,6 +184,14 @@ class Bluetoothd:
 
     async def _stop_discovery(self, call: Message) -> Answer:
         self.adapter.stop_discovery(call.sender or "")
+        return EMPTY
+
+    async def _register_monitor(self, call: Message) -> Answer:
+        self.adapter.register_monitor(call.sender or "", call.body[0])
+        return EMPTY
+
+    async def _unregister_monitor(self, call: Message) -> Answer:
+        self.adapter.unregister_monitor(call.sender or "", call.body[0])
         return EMPTY
 
     async def _remove_device(self, call: Message) -> Answer:

@@ -8,13 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 from gateway_sim.ble.blefile import BleError
 
-HELP = '{"power": bool}, {"hang_reads": bool}, {"restart": "clean" or "killed"}, or {} to only ask'
+SWITCHES = ("power", "plug", "hang_reads", "hang_connects", "busy", "deaf", "passive")
+HELP = (
+    ", ".join(f'{{"{name}": bool}}' for name in SWITCHES)
+    + ', {"drop": NAME}, {"absent": [NAME]}, {"strangers": PER_S}, {"bluez": "5.66"}'
+    + ', {"restart": "clean" or "killed", "down_s": S}, or {} to only ask'
+)
+MAX_STRANGERS_PER_S = 1_000
 
 
 class Faulty(Protocol):
@@ -22,22 +29,40 @@ class Faulty(Protocol):
 
     def status(self) -> dict[str, object]: ...
     def power(self, on: bool) -> None: ...
+    def plug(self, on: bool) -> None: ...
     def hang_reads(self, on: bool) -> None: ...
-    async def restart(self, how: Literal["clean", "killed"]) -> None: ...
+    def hang_connects(self, on: bool) -> None: ...
+    def busy(self, on: bool) -> None: ...
+    def deaf(self, on: bool) -> None: ...
+    def passive(self, on: bool) -> None: ...
+    def drop(self, name: str) -> None: ...
+    def absent(self, names: Sequence[str]) -> None: ...
+    def strangers(self, per_s: float) -> None: ...
+    def bluez(self, version: str) -> None: ...
+    async def restart(self, how: Literal["clean", "killed"], down_s: float = ...) -> None: ...
 
 
 async def carry_out(radio: Faulty, line: bytes) -> dict[str, object]:
     """Do what a command says; raises ValueError that says what would be right."""
     command = json.loads(line)
-    match command:
-        case {"power": bool(on), **rest} if not rest:
-            radio.power(on)
-        case {"hang_reads": bool(on), **rest} if not rest:
-            radio.hang_reads(on)
-        case {"restart": "clean" | "killed" as how, **rest} if not rest:
-            await radio.restart(how)
-        case {**rest} if not rest:
+    pairs = list(command.items()) if isinstance(command, dict) else [(None, None)]
+    match pairs:
+        case []:
             pass
+        case [(str(name), bool(on))] if name in SWITCHES:
+            getattr(radio, name)(on)
+        case [("drop", str(name))]:
+            radio.drop(name)
+        case [("absent", list(names))] if all(isinstance(name, str) for name in names):
+            radio.absent(names)
+        case [("strangers", int(per_s) | float(per_s))] if 0 <= per_s <= MAX_STRANGERS_PER_S:
+            radio.strangers(per_s)
+        case [("bluez", str(version))] if re.fullmatch(r"\d+\.\d+", version):
+            radio.bluez(version)
+        case [("restart", "clean" | "killed" as how)]:
+            await radio.restart(how)
+        case [("restart", "clean" | "killed" as how), ("down_s", int(down_s) | float(down_s))]:
+            await radio.restart(how, down_s)
         case _:
             raise ValueError(f"a command is {HELP}; not {line.decode(errors='replace').strip()!r}")
     return {"ok": True, **radio.status()}

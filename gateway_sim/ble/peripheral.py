@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping
 
 from dbus_fast import Variant
 
 from gateway_sim.ble import ess
+from gateway_sim.ble.conditions import Conditions
 from gateway_sim.ble.objects import Interfaces, ObjectTree, Properties
 from gateway_sim.ble.refusal import Refusal
 from gateway_sim.ble.sensors import Advertisement
@@ -23,29 +23,43 @@ CONNECT_S, READ_S = 0.03, 0.005
 """About one connection interval's worth of a fast peripheral."""
 TEMPORARY_S = 30.0
 """BlueZ forgets an unpaired device this long after it was last seen (main.conf, TemporaryTimeout)."""
+CONNECT_LIMIT_S = 20.0
+"""The kernel gives up a connection to a device that does not answer (LE_CONN_TIMEOUT)."""
 
 
 class Peripherals:
-    """Device1 and the GATT objects below it. `hang_reads`: reads are taken and never answered."""
+    """Device1 and the GATT objects below it."""
 
     def __init__(
         self,
         tree: ObjectTree,
         stations: Mapping[str, Station],
-        monotonic_s: Callable[[], float] = time.monotonic,
+        monotonic_s: Callable[[], float],
+        conditions: Conditions,
     ) -> None:
         self._tree, self._stations, self._monotonic_s = tree, stations, monotonic_s
+        self._conditions = conditions
         self._seen_s: dict[str, float] = {}
-        self.hang_reads = False
 
-    def seen(self, station: Station, advertisement: Advertisement) -> None:
+    def seen(self, station: Station, advertisement: Advertisement, rssi_dbm: int) -> None:
         """A packet came in: the device appears, or its properties change, in one signal."""
         self._seen_s[station.path] = self._monotonic_s()
-        heard = _heard(advertisement, station.rssi_dbm())
+        heard = _heard(advertisement, rssi_dbm)
         if station.path in self._tree.objects:
             self._tree.change(station.path, DEVICE, heard)
         else:
-            self._tree.add(station.path, {DEVICE: {**_unknown_device(station), **heard}})
+            device = station.device
+            self._tree.add(
+                station.path, {DEVICE: {**_unknown_device(device.address, device.name, "public"), **heard}}
+            )
+
+    def stranger(self, address: str, advertisement: Advertisement, rssi_dbm: int) -> None:
+        """A device that nobody knows came by, as phones do under ever new random addresses."""
+        path = f"{ADAPTER_PATH}/dev_{address.replace(':', '_')}"
+        self._seen_s[path] = self._monotonic_s()
+        self._tree.add(
+            path, {DEVICE: {**_unknown_device(address, "", "random"), **_heard(advertisement, rssi_dbm)}}
+        )
 
     def discovery_ended(self) -> None:
         """BlueZ then takes back how strong each device was."""
@@ -59,6 +73,7 @@ class Peripherals:
             kept = self.is_connected(path) or self._tree.value(path, DEVICE, "Paired")
             if not kept and self._monotonic_s() - self._seen_s[path] > TEMPORARY_S:
                 self._tree.remove(path)
+                del self._seen_s[path]
 
     def remove(self, path: str) -> None:
         if path not in self._tree.objects or path not in self._stations:
@@ -76,8 +91,9 @@ class Peripherals:
             return
         if not station.sensor.connectable:
             raise Refusal.bluez("Failed", "le-connection-abort-by-local")
-        await asyncio.sleep(CONNECT_S)
-        if path not in self._tree.objects:
+        away = station.device.name in self._conditions.absent or self._conditions.hang_connects
+        await asyncio.sleep(CONNECT_LIMIT_S if away else CONNECT_S)
+        if away or path not in self._tree.objects:
             raise Refusal.bluez("Failed", "le-connection-abort-by-local")
         station.connected()
         self._tree.change(path, DEVICE, {"Connected": Variant("b", True)})
@@ -93,13 +109,17 @@ class Peripherals:
         self._tree.remove(f"{path}/{SERVICE_NODE}")
         self._tree.change(path, DEVICE, {"ServicesResolved": off, "Connected": off})
 
+    def connected(self) -> set[str]:
+        """The paths of all that are connected."""
+        return {path for path in self._known() if self.is_connected(path)}
+
     def disconnect_all(self) -> None:
         for path in tuple(self._known()):
             self.disconnect(path)
 
     async def read(self, path: str) -> bytes | None:
         """A characteristic's value, recorded as read; None when reads hang."""
-        if self.hang_reads:
+        if self._conditions.hang_reads:
             return None
         await asyncio.sleep(READ_S)
         if path not in self._tree.objects:
@@ -122,7 +142,7 @@ class Peripherals:
                 self._tree.change(path, CHARACTERISTIC, {"Value": Variant("ay", value)})
 
     def _known(self) -> Iterator[str]:
-        return (path for path in self._stations if path in self._tree.objects)
+        return (path for path in self._seen_s if path in self._tree.objects)
 
     def _place(self, path: str) -> tuple[Station, str]:
         """Whose characteristic an object is, and the tag that it shows."""
@@ -130,13 +150,13 @@ class Peripherals:
         return self._stations[device], tuple(ess.CHARACTERISTICS)[(int(node, 16) - FIRST_HANDLE) // 2]
 
 
-def _unknown_device(station: Station) -> Properties:
-    device, off = station.device, Variant("b", False)
+def _unknown_device(address: str, name: str, kind: str) -> Properties:
+    off = Variant("b", False)
     return {
-        "Address": Variant("s", device.address),
-        "AddressType": Variant("s", "public"),
-        "Name": Variant("s", device.name),
-        "Alias": Variant("s", device.name),
+        "Address": Variant("s", address),
+        "AddressType": Variant("s", kind),
+        **({"Name": Variant("s", name)} if name else {}),
+        "Alias": Variant("s", name or address.replace(":", "-")),
         "Adapter": Variant("o", ADAPTER_PATH),
         **dict.fromkeys(("Paired", "Bonded", "Trusted", "Blocked", "LegacyPairing"), off),
         "Connected": off,

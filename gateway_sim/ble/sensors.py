@@ -73,6 +73,22 @@ def building(seed: int) -> list[Sensor]:
     ]
 
 
+def crowd(seed: int, broadcasters: int, peripherals: int) -> list[Sensor]:
+    """Many of them: those that advertise are equal thirds BTHome plain, BTHome encrypted and RuuviTag."""
+    found = []
+    for number in range(broadcasters):
+        place = Place(f"crowd-{number:03d}", 0.2 + 0.001 * (number % 100), 110.0)
+        address = f"C4:7C:8D:00:{number >> 8:02X}:{number & 0xFF:02X}"
+        if number % 3 == 2:
+            found.append(_ruuvi(seed, place, address))
+        else:
+            found.append(_bthome(seed, place, address, _key(seed + number) if number % 3 else None))
+    for number in range(peripherals):
+        place = Place(f"peripheral-{number}", 0.24, 110.0)
+        found.append(_ess(seed, place, f"E0:5A:1B:00:00:{number:02X}"))
+    return found
+
+
 def _key(seed: int) -> bytes:
     """A bind key: no secret, only a number that differs by seed."""
     return (0x231D39C1D7CC1AB1AEE224CD096DB932 ^ seed).to_bytes(16, "big")

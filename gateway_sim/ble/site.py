@@ -11,10 +11,11 @@ def ble_section(radio: Radio) -> dict[str, Any]:
     """The value of the site document's key `ble`."""
     described = [dict(device.description) for device in radio.devices if device.description is not None]
     formats = {"formats": described} if described else {}
-    return {"adapter": radio.adapter, **formats, "devices": [_device(device) for device in radio.devices]}
+    return {"adapter": radio.adapter, **formats, "devices": [ble_device(device) for device in radio.devices]}
 
 
-def _device(device: BleDevice) -> dict[str, Any]:
+def ble_device(device: BleDevice) -> dict[str, Any]:
+    """One device of it."""
     row = {"name": device.name, "address": device.address, "profile": device.profile}
     key = {"bind_key": device.bind_key} if device.bind_key else {}
     tags = {"tags": [tag.name for tag in device.tags]} if device.description is not None else {}

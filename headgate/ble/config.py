@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from headgate.ble.adapters import (
+    ADAPTER_HINT,
+    ADAPTER_PATTERN,
+    DEFAULT_ADAPTER,
+    AdapterConfig,
+    parse_adapters,
+)
 from headgate.ble.decoders.brands import missing
 from headgate.ble.decoders.own import OwnFormat, own_profile
 from headgate.ble.decoders.quantity import Profile, Quantity
 from headgate.ble.decoders.registry import PROFILES
+from headgate.ble.reporting import DEFAULT_PATIENCE, Patience, Rule, read_patience, read_rules
 from headgate.config.reader import Problems, Section, describe
 from headgate.model import NAME_PART, Series
 
-DEFAULT_ADAPTER = "hci0"
 MAX_INTERVAL_S = 86_400.0
 _NAME_HINT = "1 to 64 of A-Z a-z 0-9 _ . -"
 _ADDRESS = r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}"
@@ -36,7 +43,11 @@ class Device:
     interval_ms: int
     timeout_s: float
     bind_key: bytes | None = field(default=None, repr=False)
+    adapter: str = DEFAULT_ADAPTER
+    pair: bool = False
     own: OwnFormat | None = None
+    patience: Patience = DEFAULT_PATIENCE
+    report: tuple[tuple[str, Rule], ...] = ()
 
     @property
     def format(self) -> Profile:
@@ -55,26 +66,33 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class BleConfig:
-    """All BLE devices of a gateway, heard by one adapter."""
+    """All BLE devices of a gateway, and the adapters that something is said of."""
 
-    adapter: str = DEFAULT_ADAPTER
     devices: tuple[Device, ...] = ()
+    adapters: tuple[AdapterConfig, ...] = ()
+    health_ms: int = 0
+
+    def adapter(self, name: str) -> AdapterConfig:
+        """How an adapter is used."""
+        return next((each for each in self.adapters if each.name == name), AdapterConfig(name))
 
 
 def parse(section: Section) -> BleConfig:
     """Read the `ble:` section; faults go to the section's problems (for `parse_sections`)."""
-    adapter = section.text("adapter", DEFAULT_ADAPTER, pattern=r"hci[0-9]{1,3}", hint="such as hci0")
+    adapter = section.text("adapter", DEFAULT_ADAPTER, pattern=ADAPTER_PATTERN, hint=ADAPTER_HINT)
+    adapters = parse_adapters(section)
     formats: Mapping[str, OwnFormat] = {}
     if section.has("formats"):
         # Late: most sites have none, and the decimals that these are read with cost memory.
         from headgate.ble.formats import read_formats
 
         formats = read_formats(section, PROFILES)
-    devices = tuple(_device(each, formats) for each in section.sections("devices"))
+    devices = tuple(_device(each, formats, adapter) for each in section.sections("devices"))
     _refuse_twins("name", [device.name for device in devices], section)
     _refuse_twins("address", [f"{device.address} {device.profile}" for device in devices], section)
+    health_ms = round(section.number("health_s", 0, low=0, high=MAX_INTERVAL_S) * 1000)
     section.close()
-    return BleConfig(adapter, devices)
+    return BleConfig(devices, adapters, health_ms)
 
 
 def parse_mapping(config: Mapping[str, Any], source: str = "ble") -> BleConfig:
@@ -85,8 +103,10 @@ def parse_mapping(config: Mapping[str, Any], source: str = "ble") -> BleConfig:
     return parsed
 
 
-def _device(section: Section, formats: Mapping[str, OwnFormat]) -> Device:
+def _device(section: Section, formats: Mapping[str, OwnFormat], adapter: str) -> Device:
     name = section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
+    if name.startswith("_"):
+        section.fault("name", f"{name!r} begins with _", "such names are the bridge's own")
     address = section.text("address", pattern=_ADDRESS, hint=_ADDRESS_HINT).upper()
     known = section.has("profile")
     chosen = section.choice("profile", (*PROFILES, *formats))
@@ -102,8 +122,13 @@ def _device(section: Section, formats: Mapping[str, OwnFormat]) -> Device:
         interval_ms=round(section.number("interval_s", 30.0, low=0.1, high=MAX_INTERVAL_S) * 1000),
         timeout_s=section.number("timeout_s", 10.0, low=0.1, high=60),
         bind_key=_bind_key(section, profile, known),
+        adapter=section.text("adapter", adapter, pattern=ADAPTER_PATTERN, hint=ADAPTER_HINT),
+        pair=section.boolean("pair", False),
         own=own,
     )
+    kinds = {tag: device.quantity(tag).kind for tag in device.tags}
+    patience, report = read_patience(section, device.interval_ms), read_rules(section, kinds)
+    device = replace(device, patience=patience, report=report)
     section.close()
     return device
 

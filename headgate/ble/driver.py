@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from headgate.ble.adapter import MakeStack, bluez
+from headgate.ble.air import Air
 from headgate.ble.config import BleConfig, Device, parse_mapping
-from headgate.ble.decoders.quantity import Advert
-from headgate.ble.gatt import Gatt
+from headgate.ble.health import Health, open_files
 from headgate.ble.listener import Listener, Notice
 from headgate.ble.on_demand import OnDemand
 from headgate.ble.poller import Poller
-from headgate.ble.radio import BleakRadio, Radio
-from headgate.ble.scanner import Scanner
+from headgate.ble.staleness import Silence, Staleness
 from headgate.clock import Clock
 from headgate.driver import Change, Emit, Reply, Request
 from headgate.errors import Reject
-from headgate.inbox import Inbox
 from headgate.model import Series
 
-INBOX_ADVERTS = 4_096
-INBOX_BYTES = 1 << 20
-ADVERT_BYTES = 64
-"""Adverts that wait to be decoded: about two seconds of the busiest air that a controller reports."""
 SILENT_MS = 300_000
 """A device not heard for so long is told as silent in the health."""
 
 
 class BleDriver:
-    """A Driver (see `headgate.driver.Driver`) for BLE devices around one adapter.
+    """A Driver (see `headgate.driver.Driver`) for BLE devices around one or more adapters.
 
-    `notice` is told in words when a device or the adapter fails, and when it is well again.
+    `notice` is told in words when a device or an adapter fails, and when it is well again.
     """
 
     def __init__(
@@ -40,27 +35,24 @@ class BleDriver:
         clock: Clock,
         *,
         notice: Notice = lambda text: None,
-        radio: Radio | None = None,
+        stack: MakeStack = bluez,
         rng: random.Random | None = None,
     ) -> None:
-        rng = rng or random.Random()
         self._clock = clock
         self._notice = notice
-        self._radio = radio or BleakRadio(clock)
-        self._gatt = Gatt(self._radio, clock, rng)
-        self._scanner = Scanner(self._radio, clock, notice, rng)
         self._table: list[Series] = []
         self._index: dict[Series, int] = {}
         self._config = BleConfig()
+        self._air = Air(stack, clock, notice, rng or random.Random())
         self._listeners: dict[str, Listener] = {}
         self._pollers: dict[str, Poller] = {}
-        self._by_address: dict[str, list[Listener]] = {}
-        self._adverts: Inbox[Advert] = Inbox(INBOX_ADVERTS, INBOX_BYTES)
-        self._on_demand = OnDemand(self._listeners, self._pollers, self._gatt, clock)
+        self._on_demand = OnDemand(self._listeners, self._pollers, self._air.gatt, clock)
+        self._staleness = Staleness(self._silences, clock, notice)
+        self._health = Health(self._series_index, self._air.adapters, self._listeners, self._pollers, clock)
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._scanning: asyncio.Task[None] | None = None
         self._polling: set[asyncio.Task[None]] = set()
+        self._watching: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
 
     def table(self) -> Sequence[Series]:
@@ -70,8 +62,10 @@ class BleDriver:
     def plan(self, config: Mapping[str, Any]) -> Change:
         """See `Driver.plan`; `config` is the `ble:` section."""
         parsed = parse_mapping(config)
-        before = {device.name: device for device in self._config.devices}
-        after = {device.name: device for device in parsed.devices}
+        before = {
+            device.name: (device, self._config.adapter(device.adapter)) for device in self._config.devices
+        }
+        after = {device.name: (device, parsed.adapter(device.adapter)) for device in parsed.devices}
         return Change(
             added=tuple(name for name in after if name not in before),
             changed=tuple(name for name in after if name in before and after[name] != before[name]),
@@ -81,25 +75,24 @@ class BleDriver:
         )
 
     def apply(self, change: Change) -> None:
-        """See `Driver.apply`. Another adapter renews the scan; reads under way are still emitted."""
+        """See `Driver.apply`. An adapter used differently is renewed; reads under way are still emitted."""
         if not isinstance(change.config, BleConfig):
             raise Reject("this change was not planned by the BLE driver")
-        former, self._config = self._config, change.config
+        self._config = change.config
         for name in (*change.removed, *change.changed):
             self._listeners.pop(name, None)
             poller = self._pollers.pop(name, None)
             if poller is not None:
                 poller.stop()
-        for device in change.config.devices:
+        self._air.use(self._config)
+        for device in self._config.devices:
             if device.name in (*change.added, *change.changed):
                 self._add(device)
-        self._by_address.clear()
-        for device in change.config.devices:
-            heard = self._by_address.setdefault(device.address, [])
-            if device.name in self._listeners:
-                heard.append(self._listeners[device.name])
-        if former.adapter != change.config.adapter or bool(former.devices) != bool(change.config.devices):
-            self._renew_scan()
+        self._air.aim(self._listeners.values())
+        for poller in self._pollers.values():
+            self._air.want(poller.device.adapter, poller.device.address)
+        self._staleness.changed()
+        self._health.changed(self._config.health_ms)
 
     async def run(self, emit: Emit) -> None:
         """See `Driver.run`."""
@@ -107,8 +100,12 @@ class BleDriver:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                decoding = group.create_task(self._decode(emit), name="ble decode")
-                self._renew_scan()
+                decoding = group.create_task(self._air.decode(emit), name="ble decode")
+                self._air.start(group)
+                self._watching = [
+                    group.create_task(self._staleness.run(emit), name="ble staleness"),
+                    group.create_task(self._health.run(emit), name="ble health"),
+                ]
                 for poller in self._pollers.values():
                     self._start(poller)
                 try:
@@ -135,18 +132,30 @@ class BleDriver:
         """See `Driver.health`: counters over all devices, and per device whether it is heard or answers."""
         listeners = self._listeners.values()
         now_ms = self._clock.boot_ms()
+        adapters = [(name, adapter.counts()) for name, adapter in self._air.adapters.items()]
         return [
             ("packets", sum(each.packets for each in listeners)),
             ("repeats", sum(each.freshness.repeats for each in listeners)),
             ("replays", sum(each.freshness.replays for each in listeners)),
             ("undecoded", sum(each.undecoded for each in listeners)),
-            ("overrun", self._adverts.dropped),
-            ("reads", self._gatt.reads),
-            ("failures", self._gatt.failures),
+            ("unchanged", self._unchanged()),
+            ("stale", self._staleness.counted),
+            ("open_files", open_files()),
+            ("overrun", self._air.overrun),
             ("missed", sum(each.missed for each in self._pollers.values())),
-            ("scans", self._scanner.starts),
-            ("scan_failures", self._scanner.failures),
-            ("silences", self._scanner.silences),
+            *(
+                (key, sum(getattr(counts, key) for _, counts in adapters))
+                for key in (
+                    "adverts",
+                    "scans",
+                    "scan_failures",
+                    "silences",
+                    "steps",
+                    "reads",
+                    "connects",
+                    "failures",
+                )
+            ),
             *(
                 (
                     f"up/{each.device.name}",
@@ -157,37 +166,26 @@ class BleDriver:
             *((f"up/{name}", float(not each.fault)) for name, each in self._pollers.items()),
         ]
 
-    async def _decode(self, emit: Emit) -> None:
-        """Outside bleak's callback, where an error would only be logged; in order of arrival."""
-        async for advert in self._adverts:
-            for listener in self._by_address.get(advert.address, ()):
-                frame = listener.hear(advert)
-                if frame is not None:
-                    emit(frame)
-
-    def _hear(self, advert: Advert) -> None:
-        self._adverts.put(advert, ADVERT_BYTES)
-
     async def _wind_up(self, decoding: asyncio.Task[None]) -> None:
-        """End the scan and the reads in flight, then decode what was heard until then."""
+        """End the reads in flight and the scans, then decode what was heard until then."""
         if self._polling:
             await asyncio.wait(self._polling)
-        if self._scanning is not None:
-            self._scanning.cancel()
-            await asyncio.wait([self._scanning])
-        self._adverts.finish()
+        for task in self._watching:
+            task.cancel()
+        await self._air.end()
         await asyncio.wait([decoding])
 
     def _add(self, device: Device) -> None:
         indexes = [self._series_index(device.series(tag)) for tag in device.tags]
         make_decode = device.format.make_decode
         if make_decode is None:
-            poller = Poller(device, indexes, self._gatt, self._clock, self._notice)
+            poller = Poller(device, indexes, self._air.gatt(device.adapter), self._clock, self._notice)
             self._pollers[device.name] = poller
             self._start(poller)
         else:
+            now_ms = self._clock.boot_ms()
             decode = make_decode(device.address, device.bind_key)
-            self._listeners[device.name] = Listener(device, decode, indexes, self._notice)
+            self._listeners[device.name] = Listener(device, decode, indexes, self._notice, now_ms)
 
     def _start(self, poller: Poller) -> None:
         if self._group is None or self._emit is None or self._stop.is_set():
@@ -196,20 +194,14 @@ class BleDriver:
         self._polling.add(task)
         task.add_done_callback(self._polling.discard)
 
-    def _renew_scan(self) -> None:
-        if self._group is None or self._stop.is_set():
-            return
-        before = self._scanning
-        if before is not None:
-            before.cancel()
-        self._scanning = self._group.create_task(self._scan(before), name="ble scan")
+    def _unchanged(self) -> int:
+        """Values that the devices' rules of reporting held back."""
+        heard = sum(each.reporting.unchanged for each in self._listeners.values())
+        return heard + sum(each.reporting.unchanged for each in self._pollers.values())
 
-    async def _scan(self, before: asyncio.Task[None] | None) -> None:
-        """Scan once the scan before has ended: BlueZ gives a process one."""
-        if before is not None:
-            await asyncio.wait([before])
-        if self._config.devices:
-            await self._scanner.run(self._config.adapter, self._by_address, self._hear)
+    def _silences(self) -> Iterator[Silence]:
+        yield from (each.silence for each in self._listeners.values())
+        yield from (each.silence for each in self._pollers.values())
 
     def _series_index(self, series: Series) -> int:
         index = self._index.get(series)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
+from headgate.ble.adapters import AdapterConfig
+from headgate.ble.pausing import Pausing
 from headgate.ble.radio import Radio, Session
 from headgate.clock import Clock
 from headgate.errors import Reject, Retry
 from headgate.lane import Lane
 
-SLOTS = 3
-"""Connections at a time; what common controllers bear beside a scan."""
-ATTEMPTS = 2
+ATTEMPTS = 3
 PAUSE_MS = 500
+"""Before the second attempt, half as much more or less; twice as long before the third."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +32,22 @@ class Reading:
 class Gatt:
     """The connections of one adapter. Short sessions, so that devices and slots are free for others."""
 
-    def __init__(self, radio: Radio, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self,
+        radio: Radio,
+        clock: Clock,
+        rng: random.Random,
+        config: AdapterConfig,
+        paused: Callable[[], AbstractAsyncContextManager[None]],
+    ) -> None:
         self.reads = 0
         self.failures = 0
+        self.connects = 0
+        self._pausing, self._paused = Pausing(config.pause_scan), paused
         self._radio = radio
         self._clock = clock
         self._rng = rng
-        self._slots = Lane(SLOTS)
+        self._slots = Lane(config.connections)
         self._connecting = Lane(1)
         self._devices: dict[str, Lane] = {}
 
@@ -49,19 +60,20 @@ class Gatt:
         connected: Callable[[], None] = lambda: None,
         *,
         urgent: bool = False,
+        pair: bool = False,
     ) -> None:
         """Connect, read, disconnect; `each` gets every characteristic's reading as it arrives.
 
-        `timeout_s` limits each step. What is `urgent` goes before what is not, for a slot and for the one
-        connect at a time (see `headgate.lane`). `connected` is called when reading begins. Raises Retry when
-        there was no connection; then `each` was not called.
+        `timeout_s` limits each step. Only with `pair` is a device paired with. What is `urgent` goes before
+        what is not, for a slot and for the one connect at a time (see `headgate.lane`). `connected` is called
+        when reading begins. Raises Retry when there was no connection; then `each` was not called.
         """
         await self._radio.found(address, timeout_s)
         # BlueZ has one connection to a device: the session that ends first would end the other with it.
         # The slot comes first: who waits for a device waits for a session, never for one that has no slot.
         device = self._devices.setdefault(address, Lane(1))
         async with self._slots.turn(urgent=urgent), device.turn(urgent=urgent):
-            session = await self._connect(address, timeout_s, urgent)
+            session = await self._connect(address, timeout_s, urgent=urgent, pair=pair)
             try:
                 connected()
                 await self._read(session, uuids, timeout_s, each)
@@ -87,16 +99,28 @@ class Gatt:
                 self.failures += 1
             each(Reading(uuid, self._clock.boot_ms(), data, error))
 
-    async def _connect(self, address: str, timeout_s: float, urgent: bool) -> Session:
+    async def _connect(self, address: str, timeout_s: float, *, urgent: bool, pair: bool) -> Session:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 async with self._connecting.turn(urgent=urgent):
-                    return await self._radio.connect(address, timeout_s)
+                    return await self._attempt(address, timeout_s, attempt, pair=pair)
             except Retry:
                 self.failures += 1
                 if attempt == ATTEMPTS:
                     raise
-            pause_ms = round(PAUSE_MS * self._rng.uniform(0.5, 1.5))
+            pause_ms = round((PAUSE_MS << (attempt - 1)) * self._rng.uniform(0.5, 1.5))
             await self._clock.sleep_until(self._clock.boot_ms() + pause_ms)
             await self._radio.found(address, timeout_s)
         raise AssertionError("the last attempt returns or raises")
+
+    async def _attempt(self, address: str, timeout_s: float, attempt: int, *, pair: bool) -> Session:
+        pause, connected = self._pausing.wanted(address, attempt, self._clock.boot_ms()), False
+        try:
+            async with self._paused() if pause else nullcontext():
+                session = await self._radio.connect(address, timeout_s, pair=pair)
+            connected = True
+        finally:
+            now_ms = self._clock.boot_ms()
+            self._pausing.ended(address, attempt, now_ms, paused=pause, connected=connected)
+        self.connects += 1
+        return session

@@ -25,10 +25,15 @@ T = TypeVar("T")
 
 
 class OnDemand:
-    """Carries out `read` (docs/requests.md); the mappings are the driver's own, by device name."""
+    """Carries out `read` (docs/requests.md); the mappings are the driver's own, by device name;
+    `gatt` gives the connections of an adapter."""
 
     def __init__(
-        self, listeners: Mapping[str, Listener], pollers: Mapping[str, Poller], gatt: Gatt, clock: Clock
+        self,
+        listeners: Mapping[str, Listener],
+        pollers: Mapping[str, Poller],
+        gatt: Callable[[str], Gatt],
+        clock: Clock,
     ) -> None:
         self._listeners = listeners
         self._pollers = pollers
@@ -126,12 +131,13 @@ class OnDemand:
 
         async def read(device: Device, uuids: dict[str, str]) -> None:
             rows = found[device.name]
-            reading = self._gatt.read(
+            reading = self._gatt(device.adapter).read(
                 device.address,
                 list(uuids),
                 device.timeout_s,
                 self._row_of(device.name, uuids, rows),
                 urgent=True,
+                pair=device.pair,
             )
             try:
                 await in_time(reading, end_ms, self._clock)

@@ -9,11 +9,13 @@ from headgate.ble.config import Device
 from headgate.ble.decoders.quantity import Characteristic
 from headgate.ble.gatt import Gatt, Reading
 from headgate.ble.listener import Notice
+from headgate.ble.reporting import Reporting
 from headgate.ble.samples import Sample, samples_of
+from headgate.ble.staleness import Silence
 from headgate.clock import Clock
 from headgate.driver import Emit
 from headgate.errors import Retry
-from headgate.model import Frame, Quality, Value
+from headgate.model import Frame, Quality
 
 
 class Poller:
@@ -25,6 +27,10 @@ class Poller:
         self.device = device
         self.fault = ""
         self.missed = 0
+        self.connections = 0
+        self.failures = 0
+        self.silence = Silence(device, indexes, clock.boot_ms())
+        self.reporting = Reporting.of(device.report, device.tags, indexes, device.interval_ms)
         self.characteristics = [
             c for c in device.format.characteristics if any(q.tag in device.tags for q in c.quantities)
         ]
@@ -65,7 +71,10 @@ class Poller:
         def each(reading: Reading) -> None:
             found.update(_samples(wanted[reading.uuid], reading))
 
-        await self._gatt.read(self.device.address, list(wanted), self.device.timeout_s, each, urgent=True)
+        device = self.device
+        await self._gatt.read(
+            device.address, list(wanted), device.timeout_s, each, urgent=True, pair=device.pair
+        )
         return found
 
     async def _poll(self, emit: Emit) -> None:
@@ -75,6 +84,12 @@ class Poller:
 
         def begin() -> None:
             self._reading = True
+            self.connections += 1
+
+        def tell(frame: Frame) -> None:
+            thinned = self.reporting.thin(frame)
+            if thinned is not None:
+                emit(thinned)
 
         def each(reading: Reading) -> None:
             samples = _samples(asked[reading.uuid], reading)
@@ -88,21 +103,23 @@ class Poller:
                     faults.append(sample)
                 values.append(None if isinstance(sample, str) else sample.value)
                 quality.append(int(Quality.BAD_COMM) if isinstance(sample, str) else sample.quality)
-            emit(Frame(reading.boot_ms, series, values, quality if any(quality) else ()))
+            if reading.data is not None and self.silence.heard(reading.boot_ms):
+                self.reporting.forget()
+            tell(Frame(reading.boot_ms, series, values, quality if any(quality) else ()))
 
         try:
-            await self._gatt.read(device.address, list(asked), device.timeout_s, each, begin)
+            await self._gatt.read(
+                device.address, list(asked), device.timeout_s, each, begin, pair=device.pair
+            )
         except Retry as error:
             faults.append(str(error))
-            indexes = list(self._indexes.values())
-            nothing: list[Value] = [None] * len(indexes)
-            bad = [int(Quality.BAD_COMM)] * len(indexes)
-            emit(Frame(self._clock.boot_ms(), indexes, nothing, bad))
+            tell(self.silence.marked(self._clock.boot_ms(), Quality.BAD_COMM))
         finally:
             self._reading = False
         self._tell(faults)
 
     def _tell(self, faults: list[str]) -> None:
+        self.failures += bool(faults)
         if faults and not self.fault:
             self._notice(f"{self.device.name}: {faults[0]}")
         if self.fault and not faults:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
+from headgate.deadband import Keeper
 from headgate.modbus.codec import Field, make_decoder
 from headgate.modbus.config import Device, Group
 from headgate.modbus.learned import Learned, overlapping, usable
 from headgate.modbus.planner import Block, Span, block_of, halves, plan_reads
 from headgate.modbus.tags import BIT_TABLES, Table, Tag
-from headgate.modbus.thinning import Keeper, Tally, Thinning
+from headgate.modbus.thinning import Tally, Thinning
 from headgate.modbus.work import Ask, Part, Read
 
 SeriesIndex = Callable[[Tag], int]

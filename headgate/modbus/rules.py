@@ -1,35 +1,18 @@
-"""What the site document says of a tag beside its place: when it is reported, whether it may be written."""
+"""Whether a tag may be written, as the site document says."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from headgate.config.reader import Section, describe
+from headgate.config.reader import Section
 from headgate.modbus.encode import Unwritable, encode, unwritable
 from headgate.modbus.types import Form
 
-HEARTBEAT_S = 60.0
-MAX_HEARTBEAT_S = 86_400.0
-MAX_DEADBAND = 1e15
 WRITABLE_TABLES = ("coil", "holding")
-_DEADBAND_HINT = 'how much it must change, such as 0.5 or "1%"; 0: at all'
 OutOfRange = Literal["refuse", "clamp"]
 OUT_OF_RANGE: tuple[OutOfRange, ...] = ("refuse", "clamp")
-
-
-@dataclass(frozen=True, slots=True)
-class Deadband:
-    """By how much a value must differ from the one reported last, for it to be reported before its heartbeat.
-
-    `amount` is in the tag's unit, or with `percent` a part of the value reported last.
-    """
-
-    amount: Fraction
-    percent: bool
-    heartbeat_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,47 +28,6 @@ class WriteRule:
     clamp: bool = False
     verify: bool = True
     multiple: bool = False
-
-
-def read_deadband(section: Section, form: Form) -> Deadband | None:
-    """`deadband` and `heartbeat_s` of a tag."""
-    if not section.has("deadband"):
-        if section.has("heartbeat_s"):
-            section.fault("heartbeat_s", "goes with deadband alone", "without one, every value is reported")
-        return None
-    found = deadband_at(section, "deadband", read_heartbeat_ms(section))
-    if found is not None and found.amount and form.kind in ("bool", "text"):
-        text = f"{section.value('deadband')} does not go with type {form.type}"
-        section.fault("deadband", text, "0: when it changes at all")
-    return found
-
-
-def read_heartbeat_ms(section: Section) -> int:
-    """`heartbeat_s`, in ms."""
-    return round(1000 * section.number("heartbeat_s", HEARTBEAT_S, low=0.01, high=MAX_HEARTBEAT_S))
-
-
-def deadband_at(section: Section, key: str, heartbeat_ms: int) -> Deadband | None:
-    """The deadband that a key says; None where it says none, which is a fault."""
-    given = section.value(key)
-    text = str(given).strip()
-    percent = isinstance(given, str) and text.endswith("%")
-    try:
-        amount = Fraction(text.removesuffix("%").strip())
-    except (ValueError, ZeroDivisionError):
-        amount = Fraction(-1)
-    if isinstance(given, bool) or not isinstance(given, int | float | str) or "/" in text or amount < 0:
-        section.fault(key, f"expected a number or a percentage, found {describe(given)}", _DEADBAND_HINT)
-        return None
-    if amount > MAX_DEADBAND or (percent and amount > 100):
-        section.fault(key, f"{text} is out of range", f"to {MAX_DEADBAND:g}, or to 100%")
-    return _deadband(amount, percent, heartbeat_ms)
-
-
-@lru_cache(1024)
-def _deadband(amount: Fraction, percent: bool, heartbeat_ms: int) -> Deadband:
-    """The same object for equal ones: tens of thousands of tags have a handful."""
-    return Deadband(amount, percent, heartbeat_ms)
 
 
 def read_write_rule(section: Section, form: Form, table: str) -> WriteRule | None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headgate.config.reader import Section
+from headgate.deadband import Deadband, read_deadband
 from headgate.modbus.forms import Orders, read_form
-from headgate.modbus.rules import Deadband, WriteRule, read_deadband, read_write_rule
+from headgate.modbus.rules import WriteRule, read_write_rule
 from headgate.modbus.types import BOOL, TYPES, Form
 from headgate.model import NAME_PART
 
@@ -75,7 +76,10 @@ def read_tag(section: Section, orders: Orders, base: int | None, known: KnownTag
     form = read_form(section, _type(section, table), orders)
     address = _address(section, form, base) if digits is None else _number(section, digits, form, base)
     unit = section.text("unit", "", pattern=r".{0,16}", hint="at most 16 characters")
-    deadband, write = read_deadband(section, form), read_write_rule(section, form, table)
+    deadband, write = (
+        read_deadband(section, form.kind, f"type {form.type}"),
+        read_write_rule(section, form, table),
+    )
     section.close()
     key = (name, table, address, id(form), unit, deadband, write)
     return known.setdefault(key, Tag(name, table, address, form, unit, deadband, write))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from headgate.model import Kind, Value
@@ -86,8 +87,11 @@ def percent(tag: str, decimals: int = 0) -> Quantity:
     return Quantity(tag, "%", decimals, low=0, high=100 * 10**decimals)
 
 
-@dataclass(frozen=True, slots=True)
-class Advert:
+_NO_SERVICES: Mapping[str, bytes] = MappingProxyType({})
+_NO_MAKERS: Mapping[int, bytes] = MappingProxyType({})
+
+
+class Advert(NamedTuple):
     """One advertisement as it arrived: `boot_ms` is boottime, keys are 128-bit UUIDs and company ids.
 
     `name` is what the device calls itself, where it does.
@@ -96,8 +100,8 @@ class Advert:
     address: str
     boot_ms: int
     rssi_dbm: int = 0
-    service_data: Mapping[str, bytes] = field(default_factory=dict)
-    manufacturer_data: Mapping[int, bytes] = field(default_factory=dict)
+    service_data: Mapping[str, bytes] = _NO_SERVICES
+    manufacturer_data: Mapping[int, bytes] = _NO_MAKERS
     name: str = ""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from headgate.config.reader import Section
-from headgate.modbus.rules import Deadband, deadband_at, read_heartbeat_ms
+from headgate.deadband import Deadband, deadband_at, read_heartbeat_ms
 from headgate.modbus.sunspec.definitions import FRAME, index, load
 from headgate.modbus.sunspec.walk import ADDRESSES, BASES
 

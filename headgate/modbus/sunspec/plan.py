@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
+from headgate.deadband import Deadband, Keeper
 from headgate.modbus.config import Device, Group
-from headgate.modbus.rules import Deadband
 from headgate.modbus.sunspec.reading import Proven, plan_proven
 from headgate.modbus.tags import Tag
-from headgate.modbus.thinning import ABSENCE_MS, Absence, Keeper, Tally, Thinning
+from headgate.modbus.thinning import ABSENCE_MS, Absence, Tally, Thinning
 from headgate.modbus.work import Ask, Proof, Read
 
 _CHANGED = Deadband(Fraction(0), percent=False, heartbeat_ms=ABSENCE_MS)

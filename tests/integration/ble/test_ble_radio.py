@@ -78,6 +78,16 @@ async def test_faults_on_order(tmp_path: Path) -> None:
         assert (await command(control, hang_reads=True))["hang_reads"] is True
         assert (await command(control, restart="killed"))["wedged"] is True
         assert (await command(control, power=False))["wedged"] is False
+        for name in ("busy", "deaf", "hang_connects"):
+            assert (await command(control, **{name: True}))[name] is True
+            assert (await command(control, **{name: False}))[name] is False
+        assert (await command(control, plug=False))["plugged"] is False
+        assert (await command(control, plug=True))["plugged"] is True
+        assert (await command(control, absent=["office"]))["absent"] == ["office"]
+        assert (await command(control, absent=["nobody"]))["ok"] is False
+        assert (await command(control, bluez="5.87"))["bluez"] == "5.87"
+        assert (await command(control, strangers=3))["strangers_per_s"] == 3
+        assert (await command(control, restart="clean", down_s=0))["wedged"] is False
         refused = await command(control, power="off")
         assert refused["ok"] is False
         assert "a command is" in str(refused["error"])

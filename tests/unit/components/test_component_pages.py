@@ -172,6 +172,12 @@ def test_every_key_of_a_ble_device_is_documented_and_accepted() -> None:
     device = {"name": "d", "address": "AA:BB:CC:DD:EE:FF", "profile": "ess", NO_SUCH_KEY: 1}
     known = accepted(parse_ble, {NO_SUCH_KEY: 1})
     known |= {f"devices[].{key}" for key in accepted(parse_ble, {"devices": [device]})}
+    adapter = {"name": "hci0", NO_SUCH_KEY: 1}
+    known |= {f"adapters[].{key}" for key in accepted(parse_ble, {"adapters": [adapter]})}
+    del device[NO_SUCH_KEY]
+    rule = {"deadband": 1, NO_SUCH_KEY: 1}
+    keys_of_rule = accepted(parse_ble, {"devices": [device | {"report": [rule]}]})
+    known |= {f"devices[].report[].{key}" for key in keys_of_rule}
     assert documented == known
 
 

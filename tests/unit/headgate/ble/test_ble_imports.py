@@ -63,7 +63,7 @@ def test_the_hub_s_check_loads_no_driver() -> None:
 
 
 def test_the_installed_bleak_is_as_it_was_published() -> None:
-    import headgate.ble.radio  # noqa: F401  # whatever it would patch is patched now
+    import headgate.ble.bleak_radio  # noqa: F401  # whatever it would patch is patched now
 
     files = [file for file in importlib.metadata.files("bleak") or [] if file.hash is not None]
     assert len(files) > 20

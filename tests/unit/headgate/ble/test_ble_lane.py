@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 
+from headgate.ble.adapters import CONNECTIONS
 from headgate.ble.driver import BleDriver
-from headgate.ble.gatt import SLOTS
 from headgate.ble.radio import Heard, Session
 from headgate.clock import ManualClock
 from headgate.driver import Reply, Request
 from headgate.errors import Retry
 from headgate.lane import URGENT_IN_A_ROW
 from headgate.model import Frame
+from tests.support.ble_doubles import StillController
 
 POLLED = 40
 CONNECT_MS, READ_MS = 50, 100
@@ -36,16 +37,20 @@ class SlowRadio:
 
     def __init__(self, clock: ManualClock) -> None:
         self.heard_ms: int | None = 0
+        self.adverts = 0
         self.connects: list[str] = []
         self.open: list[str] = []
         self.connecting = 0
         self.lost = ""
         self._clock = clock
 
-    async def start(self, adapter: str, wanted: Container[str], heard: Heard) -> None:
+    async def start(self, wanted: Container[str], heard: Heard, *, passive: bool) -> None:
         self.heard_ms = 1 << 40
 
     async def stop(self) -> None:
+        return None
+
+    def forget(self) -> None:
         return None
 
     async def found(self, address: str, timeout_s: float) -> None:
@@ -53,13 +58,14 @@ class SlowRadio:
             await self._clock.sleep_until(self._clock.boot_ms() + round(timeout_s * 1000))
             raise Retry(f"{address} was not heard")
 
-    async def connect(self, address: str, timeout_s: float) -> Session:
+    async def connect(self, address: str, timeout_s: float, *, pair: bool) -> Session:
+        assert not pair
         assert not self.connecting, "two connects at once"
         self.connecting += 1
         assert address not in self.open, "two sessions with one device"
         self.connects.append(address)
         self.open.append(address)
-        assert len(self.open) <= SLOTS
+        assert len(self.open) <= CONNECTIONS
         await self._clock.sleep_until(self._clock.boot_ms() + CONNECT_MS)
         self.connecting -= 1
         return SlowSession(self._clock, address, self)
@@ -76,7 +82,7 @@ class World:
         self.clock = ManualClock()
         self.radio = SlowRadio(self.clock)
         self.frames: list[Frame] = []
-        self.driver = BleDriver(self.clock, radio=self.radio)
+        self.driver = BleDriver(self.clock, stack=lambda *_: (self.radio, StillController()))
         devices = [
             {
                 "name": f"d{n}",

@@ -22,7 +22,7 @@ class Heard:
         (parsed,) = parse_mapping({"devices": [device]}).devices
         assert parsed.format.make_decode is not None
         decode = parsed.format.make_decode(ADDRESS, parsed.bind_key)
-        self.listener = Listener(parsed, decode, range(len(parsed.tags)), self.said.append)
+        self.listener = Listener(parsed, decode, range(len(parsed.tags)), self.said.append, 0)
 
     def bthome(self, data: bytes, at_ms: int = 0) -> bool:
         advert = Advert(ADDRESS, at_ms, -60, {sensor.SERVICE_UUID: data})

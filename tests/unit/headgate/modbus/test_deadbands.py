@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.deadband import Deadband, Keeper
 from headgate.modbus.client import NoReply
-from headgate.modbus.rules import Deadband
-from headgate.modbus.thinning import Keeper, Tally, Thinning
+from headgate.modbus.thinning import Tally, Thinning
 from headgate.model import Quality
 from tests.support.modbus_memory import WriteWorld
 
