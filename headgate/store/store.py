@@ -12,15 +12,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from headgate import batch as batches
 from headgate.columns import Columns
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
-from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, dictionary_hash
-from headgate.store.blocks import DAY_MS, Blocks, Unsealed
+from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
+from headgate.store.arrays import Shape, from_columns
+from headgate.store.blocks import Blocks
+from headgate.store.day_file import DAY_MS
+from headgate.store.head import MAX_SHAPES, Head, Unsealed
 from headgate.store.journal import SEGMENT_BYTES, Journal, RecordKind
 from headgate.store.lock import RootLock
-from headgate.store.query import Column, query
+from headgate.store.query import Column, newest, query
 from headgate.store.requests import RequestRows
 from headgate.store.state import Progress, Queued, State, table_from_rows, table_text
 
@@ -61,7 +66,12 @@ class Store:
             self.state = State(root.state_db, thing)
             opened.callback(self.state.close)
             self._progress = self.state.progress()
+            self._ids = self.state.series_ids()
+            self._blocks = Blocks(root.blocks, self._ids)
+            opened.callback(self._blocks.close)
             needed = max(self._progress.packed, self._progress.blocks)
+            if not self._ids:  # a state.db that knows nothing of the blocks that may be there
+                needed = max(needed, *map(self._blocks.through, self._blocks.days()), 0)
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed)
             opened.callback(self.journal.close)
             self._opened = opened.pop_all()
@@ -69,12 +79,12 @@ class Store:
         self._fresh_runs: dict[tuple[str, int], int] = {}
         self._ends = self.state.stream_ends()
         self._seqs: dict[str, int] = {}
-        self._ids = self.state.series_ids()
         self._fresh_ids: dict[Series, int] = {}
         self._tables = self.state.dictionaries()
         self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
-        self._blocks = Blocks(root.blocks, self._ids)
-        self._unsealed: list[Unsealed] = []
+        self._head = Head(self.journal.end)
+        self._replayed_end = self.journal.end
+        self._numbered: dict[int, Shape] = {}
         self._outbox_count, self._outbox_bytes = self.state.outbox_size()
 
     def close(self) -> None:
@@ -94,7 +104,7 @@ class Store:
     @property
     def unsealed_samples(self) -> int:
         """Samples that wait in memory to become blocks."""
-        return sum(len(item.columns) for item in self._unsealed)
+        return self._head.samples
 
     def runs(self) -> dict[tuple[str, int], int]:
         """Up to which seq each (bridge, run_id) is held."""
@@ -152,11 +162,20 @@ class Store:
 
     def keep(self, position: int, columns: Columns) -> None:
         """Hold columns of the batch at `position` until `seal_blocks`; gives new series their ids."""
-        for series in columns.series:
-            if series not in self._ids:
-                number = len(self._ids) + 1
-                self._ids[series] = self._fresh_ids[series] = number
-        self._unsealed.append(Unsealed(position, columns))
+        shape = self._head.shape(columns.series)
+        if id(shape) not in self._numbered:
+            for series in shape.series:
+                if series not in self._ids:
+                    number = len(self._ids) + 1
+                    self._ids[series] = self._fresh_ids[series] = number
+            if len(self._numbered) >= MAX_SHAPES:
+                self._numbered.clear()
+            self._numbered[id(shape)] = shape
+        item: Unsealed | None = Unsealed(position, from_columns(columns, shape))
+        if item is not None and position < self._replayed_end:
+            item = self._blocks.fresh(item)
+        if item is not None:
+            self._head.add(item)
 
     def seal_blocks(self, end: int) -> None:
         """Write everything kept, which is all before the journal position `end`, to the day files.
@@ -165,16 +184,35 @@ class Store:
         """
         if self._fresh_ids:
             raise Fatal("blocks were to be sealed before their series' ids were durable")
-        if self._unsealed:
-            self._blocks.write(self._unsealed, end)
-            self._unsealed = []
+        self._blocks.write(self._head.waiting(), end)
+        self._head.sealed(end)
         self._progress = replace(self._progress, blocks=end)
+
+    # Reads; these may be called from any thread, and wait for no write.
 
     def query(
         self, names: Collection[str], from_ms: int, to_ms: int, *, newest_first: bool = False
     ) -> Iterator[Column]:
-        """Samples with from_ms <= t < to_ms, a Column per day and series; not yet sealed ones included."""
-        return query(self._blocks, self._unsealed, names, from_ms, to_ms, newest_first=newest_first)
+        """Samples with from_ms <= t < to_ms, not yet sealed ones included, a Column per series and slice.
+
+        Slices of time follow each other in the order asked for; each holds a bounded number of samples.
+        """
+        snapshot = self._head.snapshot()
+        return query(self._blocks.folder, snapshot, names, from_ms, to_ms, newest_first=newest_first)
+
+    def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
+        """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
+        return newest(self._blocks.folder, self._head.snapshot(), names)
+
+    def series(self) -> list[Series]:
+        """Every series of which there was a sample, by name and revision."""
+        return sorted(self._ids, key=lambda series: (series.name, series.revision))
+
+    def days(self) -> list[int]:
+        """The UTC days (since 1970) of which there may be samples, ascending."""
+        waiting = self._head.snapshot().waiting
+        held = {day for item in waiting for day in np.unique(item.stretch.times_ms // DAY_MS).tolist()}
+        return sorted({*self._blocks.days(), *held})
 
     def pending(self, *, live: bool, limit_bytes: int) -> Sequence[Envelope]:
         """The oldest waiting envelopes, live or not, of together at most `limit_bytes` (at least one)."""
@@ -186,15 +224,6 @@ class Store:
                 break
             taken.append(item.envelope)
         return taken
-
-    def series(self) -> list[Series]:
-        """Every series of which there was a sample, by name and revision."""
-        return sorted(self._ids, key=lambda series: (series.name, series.revision))
-
-    def days(self) -> list[int]:
-        """The UTC days (since 1970) of which there may be samples, ascending."""
-        waiting = {t // DAY_MS for item in self._unsealed for t in item.columns.times_ms}
-        return sorted({*self._blocks.days(), *waiting})
 
     def queued(self, after_row: int, limit: int) -> list[Queued]:
         """Waiting envelopes sealed after the one in `after_row`, oldest first."""
