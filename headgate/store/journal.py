@@ -1,15 +1,13 @@
 """The journal: append-only, preallocated segments of CRC-framed records, one fdatasync per group.
 
-Segment `journal/<n>.log`: a header `4s "HGJ1" | u32 version | u64 n`, then frames
-`u32 length | u32 crc32 | u8 kind | payload` (length counts kind and payload), then zeros. The checksum starts
-from the frame's position, so a frame that stands in another place is none. A position is n * 2^32 + the
-offset in the segment; positions only grow, also across segments.
+Segment `journal/<n>.log` (docs/store.md, "Journal"): a header, frames that each have a checksum which starts
+from the frame's position, then zeros. A position is n * 2^32 + the offset in the segment; positions only
+grow, also across segments.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,16 +16,16 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from headgate.config.stateroot import sync_directory
 from headgate.errors import Fatal
-from headgate.store.files import preallocate, sync_data, write_at
+from headgate.store.files import Disk, fill_zeros
 
 log = logging.getLogger(__name__)
 
-SEGMENT_BYTES = 4 * 1024 * 1024
+SEGMENT_BYTES = 1024 * 1024
+"""A quarter of an hour of 1,000 samples a second; a slow card writes it within a second."""
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 MAGIC = b"HGJ1"
-VERSION = 1
+VERSION = 2
 
 _HEADER = struct.Struct("<4sIQ")
 _FRAME = struct.Struct("<II")
@@ -37,8 +35,9 @@ _OFFSET_BITS = 32
 class RecordKind(IntEnum):
     """What a record's payload is; the numbers are part of the format."""
 
-    BATCH = 1
+    BATCH = 1  # one batch as it came over the bus: written by version 1
     DICTIONARY = 2
+    BATCHES = 3  # all batches of a commit (headgate/store/compact.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,15 @@ class Journal:
     counts on it. Raises Fatal for a segment of a newer version, OSError as the file system does.
     """
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, at_least: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        at_least: int = 0,
+        disk: Disk | None = None,
+    ) -> None:
+        self._disk = disk or Disk()
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._buffer: list[tuple[int, int, bytearray]] = []  # (segment, offset, frames)
@@ -118,13 +125,13 @@ class Journal:
         for number, offset, frames in self._buffer:
             if number != self._segments[-1]:
                 self._make_segment(number, max(self._segment_bytes, offset + len(frames)))
-            write_at(self._fd, frames, offset)
-            sync_data(self._fd)
+            self._disk.write(self._fd, frames, offset)
+            self._disk.sync(self._fd)
         self._buffer.clear()
 
     def replay(self, start: int) -> Iterator[Record]:
-        """The durable records from position `start` on. A segment that is damaged in its middle is read up to
-        there and reported; reading goes on with the next one.
+        """The durable records that end behind position `start`. A segment that is damaged in its middle is
+        read up to there and reported; reading goes on with the next one.
         """
         for number in list(self._segments):
             if number < start >> _OFFSET_BITS:
@@ -134,7 +141,7 @@ class Journal:
             offset = _HEADER.size
             for record in _frames(data, number):
                 offset = record.end & (1 << _OFFSET_BITS) - 1
-                if record.position >= start:
+                if record.end > start:
                     yield record
             if number != self._segments[-1] and any(data[offset : offset + _FRAME.size]):
                 log.error("%s: damaged at byte %d; what follows in it is lost", self._path(number), offset)
@@ -143,14 +150,14 @@ class Journal:
         """Delete the segments that hold nothing at or behind `position`; returns how many."""
         old = [number for number in self._segments[:-1] if number < position >> _OFFSET_BITS]
         for number in old:
-            self._path(number).unlink(missing_ok=True)
+            self._disk.unlink(self._path(number))
             self._segments.remove(number)
         return len(old)
 
     def close(self) -> None:
         """Close the files; what is buffered is dropped."""
         if self._fd >= 0:
-            os.close(self._fd)
+            self._disk.close(self._fd)
             self._fd = -1
 
     def _path(self, number: int) -> Path:
@@ -159,34 +166,35 @@ class Journal:
     def _open_last(self, number: int) -> None:
         path = self._path(number)
         data = path.read_bytes()
-        self._fd = os.open(path, os.O_RDWR)
-        header = _HEADER.pack(MAGIC, VERSION, number)
-        if data[: _HEADER.size] != header and not data[_HEADER.size :].strip(b"\0"):  # cut while it was made
-            preallocate(self._fd, self._segment_bytes)
-            write_at(self._fd, header, 0)
-            os.fsync(self._fd)
-            sync_directory(self._folder)
+        if not data[_HEADER.size :].strip(b"\0") and data[: _HEADER.size] != _header(number, VERSION):
+            self._segments.pop()  # cut while it was made
+            self._make_segment(number, self._segment_bytes)
             self._capacity = self._segment_bytes
             return
-        _check_header(path, data, number)
+        version = _check_header(path, data, number)
         for record in _frames(data, number):
             self._offset = record.end & (1 << _OFFSET_BITS) - 1
-        self._capacity = max(self._segment_bytes, self._offset)
+        if version == VERSION:  # else nothing more is written to it
+            self._capacity = max(self._segment_bytes, self._offset)
+        self._fd = self._disk.open(path)
         if data[self._offset :].strip(b"\0") or len(data) < self._capacity:
             log.warning("%s: torn tail behind byte %d, cut", path, self._offset)
-            os.truncate(self._fd, self._offset)
-            preallocate(self._fd, self._capacity)
-            os.fsync(self._fd)
+            fill_zeros(self._disk, self._fd, self._offset, max(self._capacity, len(data)))
+            self._disk.sync(self._fd)
 
     def _make_segment(self, number: int, size_bytes: int) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = os.open(self._path(number), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o640)
-        preallocate(self._fd, size_bytes)
-        write_at(self._fd, _HEADER.pack(MAGIC, VERSION, number), 0)
-        os.fsync(self._fd)
-        sync_directory(self._folder)
+            self._disk.close(self._fd)
+        self._fd = self._disk.create(self._path(number))
+        fill_zeros(self._disk, self._fd, 0, size_bytes)
+        self._disk.write(self._fd, _header(number, VERSION), 0)
+        self._disk.sync(self._fd)
+        self._disk.sync_directory(self._folder)
         self._segments.append(number)
+
+
+def _header(number: int, version: int) -> bytes:
+    return _HEADER.pack(MAGIC, version, number)
 
 
 def _frames(data: bytes, number: int) -> Iterator[Record]:
@@ -209,13 +217,16 @@ def _checksum(position: int, body: bytes) -> int:
     return zlib.crc32(body, zlib.crc32(position.to_bytes(8, "little")))
 
 
-def _check_header(path: Path, data: bytes, number: int) -> None:
+def _check_header(path: Path, data: bytes, number: int) -> int:
+    """The segment's version."""
     if len(data) < _HEADER.size or data[:4] != MAGIC:
         raise Fatal(
             f"{path} is no journal segment: it starts with {data[:4]!r}; move it aside and start again"
         )
+    version: int
     _, version, own = _HEADER.unpack_from(data)
-    if version != VERSION:
-        raise Fatal(f"{path} is of version {version}, this hub reads {VERSION}: update headgate.Hub")
+    if not 1 <= version <= VERSION:
+        raise Fatal(f"{path} is of version {version}, this hub reads 1 to {VERSION}: update headgate.Hub")
     if own != number:
         raise Fatal(f"{path} says that it is segment {own}; give it back its name")
+    return version

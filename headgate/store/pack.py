@@ -23,7 +23,7 @@ from headgate.store.planes import (
     write_integers,
     write_plane,
 )
-from headgate.store.scale import MAX_DECIMALS, guessed, scaled, unscaled
+from headgate.store.scale import MAX_DECIMALS, POWERS, guessed, scaled, scaled_rows, unscaled
 
 VERSION = 2
 _HEADER = struct.Struct("<BBII")  # version, flags, series, samples of each; then CRC-32 of all else
@@ -103,7 +103,7 @@ def _prepare(stretch: Stretch) -> dict[int, Prepared]:
             continue
         decimals = [hint for hint in hints if hint is not None]
         floats = values if len(rows) == len(hints) else values[rows]
-        numbers, exact = scaled(floats, decimals)  # type: ignore[arg-type]  # f64 here
+        numbers, exact = scaled_rows(floats, decimals)  # type: ignore[arg-type]  # f64 here
         chosen = plan(numbers.view(np.uint64))
         for at, (row, good) in enumerate(zip(rows, exact.tolist(), strict=True)):
             if good:
@@ -147,13 +147,13 @@ def _single(series: Series, values: Values) -> tuple[int, bytes]:
         return _INTEGERS, bytes(out)
     floats = values.astype(np.float64, copy=False)
     decimals = series.decimals
-    if decimals is None or not scaled(floats[None, :], [decimals])[1][0]:
+    if decimals is None or not scaled(floats, POWERS[decimals])[1].all():
         decimals = guessed(floats)
     if decimals is None:
         write_integers(out, plan(np.ascontiguousarray(floats).view(np.uint64)[None, :]), 0)
         return _BITS, bytes(out)
     out.append(decimals)
-    write_integers(out, plan(scaled(floats[None, :], [decimals])[0].view(np.uint64)), 0)
+    write_integers(out, plan(scaled(floats, POWERS[decimals])[0].view(np.uint64)[None, :]), 0)
     return _SCALED, bytes(out)
 
 
@@ -218,7 +218,7 @@ def _values(reader: Reader, form: int, kind: Kind, count: int) -> Values:
         decimals = reader.u8()
         if decimals > MAX_DECIMALS:
             raise Reject(f"{decimals} decimals")
-        return unscaled(read_integers(reader, count).view(np.int64), decimals)
+        return unscaled(read_integers(reader, count).view(np.int64), POWERS[decimals])
     if form == _BITS and kind == "f64":
         return read_integers(reader, count).view(np.float64)
     if form == _INTEGERS and kind in ("i64", "u64", "bool"):

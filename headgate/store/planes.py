@@ -16,6 +16,7 @@ from headgate.errors import Reject
 U64 = NDArray[np.uint64]
 _STORED, _CONSTANT, _DEFLATED = 0, 1, 2
 _MASK = (1 << 64) - 1
+_MOST = 1 << 26
 _WORTH_MORE_BYTES = 48
 """A plane that is smaller than this after run-length coding is not tried a second way."""
 
@@ -49,9 +50,20 @@ class Reader:
             if shift > 63:
                 raise Reject(f"a number of more than 64 bits before byte {self.at}")
 
+    def count(self) -> int:
+        """A number of things that are to be made."""
+        return bounded(self.varint())
+
     def end(self) -> None:
         if self.at != len(self._data):
             raise Reject(f"{len(self._data) - self.at} B too many at byte {self.at}")
+
+
+def bounded(count: int) -> int:
+    """Raises Reject where there are more of something than a record or a block ever has."""
+    if not 0 <= count <= _MOST:
+        raise Reject(f"{count} things")
+    return count
 
 
 def varint(value: int) -> bytes:

@@ -19,15 +19,20 @@ from headgate.columns import Columns
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
 from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
+from headgate.store import compact
 from headgate.store.arrays import Shape, from_columns
 from headgate.store.blocks import Blocks
 from headgate.store.day_file import DAY_MS
+from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head, Unsealed
-from headgate.store.journal import SEGMENT_BYTES, Journal, RecordKind
+from headgate.store.journal import SEGMENT_BYTES, Journal, Record, RecordKind
 from headgate.store.lock import RootLock
 from headgate.store.query import Column, newest, query
 from headgate.store.requests import RequestRows
 from headgate.store.state import Progress, Queued, State, table_from_rows, table_text
+
+RECORD_BATCHES = 256
+"""Batches of one journal record: about 1.8 MB as they came."""
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +42,16 @@ Seal = Callable[[EnvelopeId, Previous | None], bytes]
 """Makes an envelope's bytes once its id is known. The second argument counts with seq 1 only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Journaled:
-    """A batch and where the journal holds it; `end` is where the next record may start."""
+    """A batch and where the journal holds it, known once the transaction that appended it is left.
 
-    position: int
-    end: int
+    `end` is where the next record may start; batches of one record have positions of their own in it.
+    """
+
     batch: Batch
+    position: int = 0
+    end: int = 0
 
 
 class Store:
@@ -53,7 +61,13 @@ class Store:
     """
 
     def __init__(
-        self, root: StateRoot, thing: str, epoch: int, *, segment_bytes: int = SEGMENT_BYTES
+        self,
+        root: StateRoot,
+        thing: str,
+        epoch: int,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk | None = None,
     ) -> None:
         self._root = root.path
         self._thing = thing
@@ -72,7 +86,7 @@ class Store:
             needed = max(self._progress.packed, self._progress.blocks)
             if not self._ids:  # a state.db that knows nothing of the blocks that may be there
                 needed = max(needed, *map(self._blocks.through, self._blocks.days()), 0)
-            self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed)
+            self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
             self._opened = opened.pop_all()
         self._runs = self.state.runs()
@@ -84,6 +98,7 @@ class Store:
         self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
         self._head = Head(self.journal.end)
         self._replayed_end = self.journal.end
+        self._compactor = compact.Compactor(self._decimals)
         self._numbered: dict[int, Shape] = {}
         self._outbox_count, self._outbox_bytes = self.state.outbox_size()
 
@@ -134,6 +149,7 @@ class Store:
         with ExitStack() as state:
             tx = Tx(self, state)
             yield tx
+            self._append(tx.appended)
             if self.journal.buffered:
                 self.journal.sync()
             if tx.wrote_state:
@@ -152,13 +168,19 @@ class Store:
                     table = table_from_rows(json.loads(record.payload))
                     self._learn(dictionary_hash(table), table)
                 elif record.kind == RecordKind.BATCH:
-                    batch = batches.decode(record.payload)
-                    self._advance(batch)
-                    yield Journaled(record.position, record.end, batch)
+                    yield from self._replayed(record, [batches.decode(record.payload)])
+                elif record.kind == RecordKind.BATCHES:
+                    yield from self._replayed(record, compact.decode(record.payload))
                 else:
                     log.error("journal: record of unknown kind %d passed over", record.kind)
             except (Reject, ValueError) as error:
                 log.error("journal: record at %d passed over: %s", record.position, error)
+
+    def _replayed(self, record: Record, found: Sequence[Batch]) -> Iterator[Journaled]:
+        for i, batch in enumerate(found):
+            if record.position + i >= self._progress.replay:
+                self._advance(batch)
+                yield Journaled(batch, record.position + i, record.end)
 
     def keep(self, position: int, columns: Columns) -> None:
         """Hold columns of the batch at `position` until `seal_blocks`; gives new series their ids."""
@@ -231,6 +253,19 @@ class Store:
 
     # For Tx.
 
+    def _append(self, appended: Sequence[Journaled]) -> None:
+        """Put batches into the journal, so many to a record, and note where each of them is."""
+        for start in range(0, len(appended), RECORD_BATCHES):
+            part = appended[start : start + RECORD_BATCHES]
+            payload = self._compactor.encode([item.batch for item in part])
+            record = self.journal.append(RecordKind.BATCHES, payload)
+            for i, item in enumerate(part):
+                item.position, item.end = record.position + i, record.end
+
+    def _decimals(self, key: bytes, series: Sequence[int]) -> list[int | None]:
+        table = self._tables.get(key, ())
+        return [table[i].decimals if i < len(table) else None for i in series]
+
     def _advance(self, batch: Batch) -> None:
         key = (batch.bridge, batch.run_id)
         up_to = max(self._runs.get(key, 0), batch.seq)
@@ -263,17 +298,21 @@ class Tx:
 
     def __init__(self, store: Store, state: ExitStack) -> None:
         self.wrote_state = False
+        self.appended: list[Journaled] = []
         self._store = store
         self._stack = state
 
     def append(self, batch: Batch, wire: bytes) -> Journaled | None:
-        """Journal a batch as it came; None when its key (bridge, run_id, seq) is held already."""
+        """Journal a batch; None when its key (bridge, run_id, seq) is held already.
+
+        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller.
+        """
         store = self._store
         if batch.seq <= store._runs.get((batch.bridge, batch.run_id), 0):
             return None
-        record = store.journal.append(RecordKind.BATCH, wire)
         store._advance(batch)
-        return Journaled(record.position, record.end, batch)
+        self.appended.append(Journaled(batch))
+        return self.appended[-1]
 
     def add_table(self, table: tuple[Series, ...]) -> None:
         """Journal a series table, so that the batches behind it can be read with the journal alone."""

@@ -84,7 +84,10 @@ def test_stretches_joined_are_one_after_the_other(blocks: list[Columns]) -> None
     parts = []
     for columns in blocks:
         n = len(columns.times_ms)
-        values = [[float(t) if t % 3 else None for t in columns.times_ms], [str(t) for t in columns.times_ms]]
+        values: list[list[Value]] = [
+            [float(t) if t % 3 else None for t in columns.times_ms],
+            [str(t) for t in columns.times_ms],
+        ]
         parts.append(Columns(shape.series, columns.times_ms, values, [columns.quality[0], bytes(n)]))
     whole = list(joined([from_columns(part, shape) for part in parts]).lines())
     expected: dict[Series, list[tuple[int, str, int]]] = {A: [], B: []}
@@ -106,11 +109,11 @@ def test_integers_come_back_modulo_two_to_the_64(numbers: list[int]) -> None:
 @given(st.lists(st.floats(), min_size=1, max_size=40), st.integers(0, 15))
 def test_doubles_are_scaled_only_where_their_bits_come_back(values: list[float], decimals: int) -> None:
     row = np.array([values])
-    numbers, exact = scale.scaled(row, [decimals])
+    numbers, exact = scale.scaled_rows(row, [decimals])
     if exact[0]:
-        assert scale.unscaled(numbers, decimals).tobytes() == row.tobytes()
+        assert scale.unscaled(numbers, scale.POWERS[decimals]).tobytes() == row.tobytes()
     short = np.array([[round(value % 1e6, decimals) if abs(value) < 1e300 else 0.5 for value in values]])
-    assert scale.scaled(short, [max(decimals, 1)])[1][0] or decimals > 9
+    assert scale.scaled_rows(short, [max(decimals, 1)])[1][0] or decimals > 9
 
 
 @given(st.binary(max_size=60), st.integers(1, 2))
