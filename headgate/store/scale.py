@@ -21,8 +21,10 @@ def scaled(values: F64, powers: F64) -> tuple[NDArray[np.int64], NDArray[np.bool
     with np.errstate(all="ignore"):
         nearest = np.rint(values * powers)
         numbers = nearest.astype(np.int64)  # of -0.0, NaN and what is too large, another double comes back
-        same = np.equal((numbers / powers).view(np.int64), values.view(np.int64))
-        return numbers, np.logical_and(same, np.less(np.abs(nearest), _EXACT))
+        back: F64 = numbers / powers
+        same = np.asarray(back.view(np.int64) == values.view(np.int64))
+        np.logical_and(same, np.abs(nearest) < _EXACT, out=same)
+        return numbers, same
 
 
 def scaled_rows(values: F64, decimals: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
