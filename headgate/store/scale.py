@@ -22,9 +22,8 @@ def scaled(values: F64, powers: F64) -> tuple[NDArray[np.int64], NDArray[np.bool
         nearest = np.rint(values * powers)
         numbers = nearest.astype(np.int64)  # of -0.0, NaN and what is too large, another double comes back
         back: F64 = numbers / powers
-        same = np.asarray(back.view(np.int64) == values.view(np.int64))
-        np.logical_and(same, np.abs(nearest) < _EXACT, out=same)
-        return numbers, same
+        same = (back.view(np.int64) == values.view(np.int64)) & (np.abs(nearest) < _EXACT)
+        return numbers, np.asarray(same, np.bool_)
 
 
 def scaled_rows(values: F64, decimals: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
