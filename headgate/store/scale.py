@@ -23,13 +23,13 @@ def scaled(values: F64, powers: F64) -> tuple[NDArray[np.int64], NDArray[np.bool
         numbers = nearest.astype(np.int64)  # of -0.0, NaN and what is too large, another double comes back
         back: F64 = numbers / powers
         same = (back.view(np.int64) == values.view(np.int64)) & (np.abs(nearest) < _EXACT)
-        return numbers, np.asarray(same, np.bool_)
+        return numbers, same
 
 
 def scaled_rows(values: F64, decimals: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Rows of doubles [row, sample] under each row's decimals, and for which rows that is exact."""
     numbers, same = scaled(values, POWERS[list(decimals)][:, None])
-    return numbers, same.all(axis=1)
+    return numbers, np.logical_and.reduce(same, axis=1)
 
 
 def guessed(values: F64) -> int | None:
