@@ -19,7 +19,7 @@ START_MS = 1_763_683_200_000
 """2025-11-21 00:00 UTC."""
 BATCH_FRAMES = 8
 """Frames of 100 doubles that a batch has room for (headgate/batch.py)."""
-_CHUNK = 3_000
+_CHUNK = 500
 """Reads of a device that are drawn at once."""
 
 

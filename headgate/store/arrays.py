@@ -60,11 +60,11 @@ class Line:
         """How many samples, those without a value included."""
         return len(self.times_ms)
 
-    def picked(self, rows: slice | Flags | NDArray[np.intp]) -> Line:
-        """Only these rows, in their order."""
+    def picked(self, rows: slice | Flags | NDArray[np.intp], times_ms: Times | None = None) -> Line:
+        """Only these rows, in their order; `times_ms`: their times, where somebody has them already."""
         return Line(
             self.series,
-            self.times_ms[rows],
+            self.times_ms[rows] if times_ms is None else times_ms,
             self.values[rows],
             None if self.present is None else self.present[rows],
             None if self.quality is None else self.quality[rows],
@@ -169,8 +169,8 @@ def joined(parts: Sequence[Stretch]) -> Stretch:
     return Stretch(first.shape, np.concatenate([part.times_ms for part in parts]), values, present, quality)
 
 
-def joined_lines(parts: Sequence[Line]) -> Line:
-    """Lines of one series after each other."""
+def joined_lines(parts: Sequence[Line], times_ms: Times) -> Line:
+    """Lines of one series after each other, whose times all together are these."""
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -184,7 +184,7 @@ def joined_lines(parts: Sequence[Line]) -> Line:
             [np.zeros(len(part), np.uint8) if part.quality is None else part.quality for part in parts]
         )
     values = np.concatenate([part.values for part in parts])
-    return Line(first.series, np.concatenate([part.times_ms for part in parts]), values, present, quality)
+    return Line(first.series, times_ms, values, present, quality)
 
 
 def line_of(series: Series, times_ms: Times, values: Sequence[Value], quality: Codes | None) -> Line:

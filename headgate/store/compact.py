@@ -11,27 +11,22 @@ import struct
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import numpy as np
-
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Value
 from headgate.store.compact_rows import Form, Rows, read_form, read_rows, write_rows
 from headgate.store.planes import (
     Reader,
-    bounded,
-    plan,
-    read_integers,
     read_plane,
     read_signed,
     signed,
     varint,
-    write_integers,
     write_plane,
 )
 
 Hints = Callable[[bytes, Sequence[int]], Sequence[int | None]]
 """The decimals of some series, by the content hash of their table and their indexes in it."""
 
+_MASK = (1 << 64) - 1
 _RUN = struct.Struct("<Q16sB")
 MAX_PLANS = 4_096
 """Shapes that are remembered, and commits after which a column may prove again that it has its decimals."""
@@ -65,9 +60,7 @@ class Compactor:
                 rows[at].append(frame.values)
                 which.append(at)
         out = bytearray()
-        _write_headers(out, batches)
-        _write_vector(out, which)
-        _write_vector(out, [frame.boot_ms for frame in frames])
+        _write_headers(out, batches, frames, which)
         self._write_rows(out, list(keys), rows, frames)
         return bytes(out).ljust(len(batches), b"\0")
 
@@ -100,10 +93,7 @@ def decode(payload: bytes) -> list[Batch]:
     """The batches of one record. Raises Reject for what is none."""
     reader = Reader(payload)
     try:
-        headers, counts = _read_headers(reader)
-        total = bounded(sum(counts))
-        which = _read_vector(reader, total)
-        times = _read_vector(reader, total)
+        headers, counts, which, times = _read_headers(reader)
         forms = [read_form(reader) for _ in range(reader.count())]
         qualities = _read_qualities(reader, [len(forms[at].series) for at in which])
         rows = [iter(found) for found in read_rows(reader, forms, which)]
@@ -119,16 +109,30 @@ def decode(payload: bytes) -> list[Batch]:
     ]
 
 
-def _write_headers(out: bytearray, batches: Sequence[Batch]) -> None:
-    """The different runs once, then which it is and the numbers of each batch."""
+def _write_headers(
+    out: bytearray, batches: Sequence[Batch], frames: Sequence[Frame], forms: list[int]
+) -> None:
+    """The different runs once, then which it is and the numbers of each batch, and of each frame."""
     runs: dict[bytes, int] = {}
     which = [runs.setdefault(_run(batch), len(runs)) for batch in batches]
-    out += varint(len(batches)) + varint(len(runs)) + b"".join(runs)
-    _write_vector(out, which)
-    _write_vector(out, [batch.seq for batch in batches])
-    _write_vector(out, [batch.oldest_seq for batch in batches])
-    _write_vector(out, [batch.dropped for batch in batches])
-    _write_vector(out, [len(batch.frames) for batch in batches])
+    out += varint(len(batches)) + varint(len(frames)) + varint(len(runs)) + b"".join(runs)
+    numbers = bytearray()
+    for vector in (
+        which,
+        [batch.seq for batch in batches],
+        [batch.oldest_seq for batch in batches],
+        [batch.dropped for batch in batches],
+        [len(batch.frames) for batch in batches],
+        forms,
+        [frame.boot_ms for frame in frames],
+    ):
+        before = 0
+        for number in vector:
+            numbers += signed(number - before)
+            before = number
+    out += varint(len(numbers))
+    if numbers:
+        write_plane(out, bytes(numbers))
 
 
 def _run(batch: Batch) -> bytes:
@@ -138,16 +142,20 @@ def _run(batch: Batch) -> bytes:
     return head + _RUN.pack(batch.run_id, batch.dictionary, batch.clock) + signed(batch.utc_offset_ms)
 
 
-def _read_headers(reader: Reader) -> tuple[list[Callable[[list[Frame]], Batch]], list[int]]:
-    """A maker of each batch, to be given its frames, and how many these are."""
-    count = reader.count()
+def _read_headers(
+    reader: Reader,
+) -> tuple[list[Callable[[list[Frame]], Batch]], list[int], list[int], list[int]]:
+    """A maker of each batch, to be given its frames, and how many these are; of each frame form and time."""
+    count, total = reader.count(), reader.count()
     runs = [_read_run(reader) for _ in range(reader.count())]
-    which = _read_vector(reader, count)
-    seqs, oldest, dropped, frames = (_read_vector(reader, count) for _ in range(4))
+    numbers = Reader(bytes(read_plane(reader, reader.count())))
+    which, seqs, oldest, dropped, frames = (_read_vector(numbers, count) for _ in range(5))
+    if sum(frames) != total:
+        raise Reject(f"{sum(frames)} frames in all, not {total}")
     made: list[Callable[[list[Frame]], Batch]] = [
         partial(_batch, runs[which[i]], seqs[i], oldest[i], dropped[i]) for i in range(count)
     ]
-    return made, frames
+    return made, frames, _read_vector(numbers, total), _read_vector(numbers, total)
 
 
 _Common = tuple[str, str, int, bytes, ClockState, int]
@@ -165,13 +173,11 @@ def _batch(common: _Common, seq: int, oldest_seq: int, dropped: int, frames: lis
     return Batch(bridge, run_id, seq, oldest_seq, dictionary, boot_id, offset_ms, clock, dropped, frames)
 
 
-def _write_vector(out: bytearray, numbers: Sequence[int]) -> None:
-    if numbers:
-        write_integers(out, plan(np.array(numbers, np.int64).view(np.uint64)[None, :]), 0)
-
-
 def _read_vector(reader: Reader, count: int) -> list[int]:
-    found: list[int] = read_integers(reader, count).view(np.int64).tolist() if count else []
+    found, before = [], 0
+    for _ in range(count):
+        before = before + read_signed(reader) & _MASK
+        found.append(before - (before >> 63 << 64))
     return found
 
 

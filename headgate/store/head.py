@@ -44,7 +44,9 @@ class Head:
         if len(self._recent) >= MAX_SHAPES:
             self._recent.clear()
             self._shapes.clear()
-        shape = self._shapes.setdefault(series, Shape(series))
+        shape = self._shapes.get(series)
+        if shape is None:
+            shape = self._shapes[series] = Shape(series)
         self._recent[id(series)] = (series, shape)
         return shape
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,14 @@ from headgate.model import Kind, Series
 from headgate.store import pack_v1
 from headgate.store.arrays import DTYPES, Codes, Flags, Line, Stretch, Times, Values
 from headgate.store.planes import (
+    Packed,
     Plan,
     Reader,
     plan,
     read_integers,
+    read_packed,
     read_plane,
+    unpacked,
     varint,
     write_integers,
     write_plane,
@@ -74,10 +78,9 @@ def decode(data: bytes, width: int, wanted: Mapping[int, Series]) -> list[Line]:
     ends = np.cumsum(np.frombuffer(body[:size_bytes], form), dtype=np.int64) + size_bytes
     try:
         times = read_integers(Reader(body[size_bytes : int(ends[0])]), count).view(np.int64)
-        return [
-            _line(Reader(body[int(ends[place]) : int(ends[place + 1])]), wanted[place], times)
-            for place in sorted(wanted)
-        ]
+        cut = ends.tolist()
+        streams = {place: Reader(body[cut[place] : cut[place + 1]]) for place in sorted(wanted)}
+        return _lines(streams, wanted, times)
     except (Reject, UnicodeDecodeError, ValueError, IndexError) as error:
         raise Reject(f"damaged block: {error}") from error
 
@@ -175,11 +178,8 @@ def _texts(values: Values) -> bytes:
 def _read_texts(reader: Reader, count: int) -> NDArray[np.object_]:
     sizes = [reader.varint() for _ in range(_bounded(reader.varint(), count))]
     flat = Reader(bytes(read_plane(reader, sum(sizes))))
-    texts = np.array([str(flat.take(size), "utf-8") for size in sizes], np.object_)
-    which = read_integers(reader, count)
-    if int(which.max()) >= len(texts):
-        raise Reject("a text that is not there")
-    found: NDArray[np.object_] = texts[which.astype(np.intp)]
+    found: NDArray[np.object_] = np.empty(len(sizes), np.object_)
+    found[:] = [str(flat.take(size), "utf-8") for size in sizes]
     return found
 
 
@@ -189,7 +189,59 @@ def _bounded(count: int, most: int) -> int:
     return count
 
 
-def _line(reader: Reader, series: Series, times: Times) -> Line:
+def _lines(streams: Mapping[int, Reader], wanted: Mapping[int, Series], times: Times) -> list[Line]:
+    """The series of these streams. Integers that are packed alike become numbers together."""
+    opened = [_open(reader, wanted[place], times) for place, reader in streams.items()]
+    alike: dict[tuple[int, int, int], list[_Opened]] = {}
+    for one in opened:
+        if one.packed is not None:
+            key = (one.filled, one.packed.order, len(one.packed.planes))
+            alike.setdefault(key, []).append(one)
+    for (count, _, _), members in alike.items():
+        numbers = unpacked([one.packed for one in members if one.packed is not None], count)
+        scales = [one.decimals or 0 for one in members]
+        doubles = unscaled(numbers.view(np.int64), POWERS[scales][:, None]) if any(scales) else None
+        for row, one in enumerate(members):
+            if doubles is not None and one.form == _SCALED:
+                one.values = doubles[row]
+            else:
+                one.values = _of_form(numbers[row], one)
+    return [one.line(times) for one in opened]
+
+
+@dataclass(slots=True)
+class _Opened:
+    """One stream, its integers still packed; `filled` of its samples have a value."""
+
+    series: Series
+    form: int
+    present: Flags | None
+    quality: Codes | None
+    filled: int
+    decimals: int | None = None
+    packed: Packed | None = None
+    texts: NDArray[np.object_] | None = None
+    values: Values | None = None
+
+    def line(self, times: Times) -> Line:
+        values = self.values if self.values is not None else np.zeros(0, DTYPES[self.series.kind])
+        if self.present is not None:
+            whole = np.zeros(len(times), DTYPES[self.series.kind])
+            whole[self.present] = values
+            values = whole
+        return Line(self.series, times, values, self.present, self.quality)
+
+
+_FORMS: Mapping[Kind, frozenset[int]] = {
+    "f64": frozenset({_SCALED, _BITS, _EMPTY}),
+    "i64": frozenset({_INTEGERS, _EMPTY}),
+    "u64": frozenset({_INTEGERS, _EMPTY}),
+    "bool": frozenset({_INTEGERS, _EMPTY}),
+    "text": frozenset({_TEXTS, _EMPTY}),
+}
+
+
+def _open(reader: Reader, series: Series, times: Times) -> _Opened:
     count = len(times)
     head = reader.u8()
     present: Flags | None = None
@@ -199,31 +251,33 @@ def _line(reader: Reader, series: Series, times: Times) -> Line:
         present = np.unpackbits(bits, count=count, bitorder="little").view(np.bool_)
     if head & _QUALITY:
         quality = np.frombuffer(read_plane(reader, count), np.uint8)
+    form = head & ~(_GAPS | _QUALITY)
     filled = count if present is None else int(present.sum())
-    values = _values(reader, head & ~(_GAPS | _QUALITY), series.kind, filled)
+    found = _Opened(series, form, present, quality, filled)
+    if form not in _FORMS[series.kind] or (form == _EMPTY) != (filled == 0):
+        raise Reject(f"form {form} of {filled} values of kind {series.kind}")
+    if form == _TEXTS:
+        found.texts = _read_texts(reader, filled)
+    if form == _SCALED:
+        found.decimals = reader.u8()
+        if found.decimals > MAX_DECIMALS:
+            raise Reject(f"{found.decimals} decimals")
+    if form != _EMPTY:
+        found.packed = read_packed(reader, filled)
     reader.end()
-    if present is not None:
-        whole = np.zeros(count, DTYPES[series.kind])
-        whole[present] = values
-        values = whole
-    return Line(series, times, values, present, quality)
+    return found
 
 
-def _values(reader: Reader, form: int, kind: Kind, count: int) -> Values:
-    if form == _EMPTY and not count:
-        return np.zeros(0, DTYPES[kind])
-    if form == _TEXTS and kind == "text":
-        return _read_texts(reader, count)
-    if form == _SCALED and kind == "f64":
-        decimals = reader.u8()
-        if decimals > MAX_DECIMALS:
-            raise Reject(f"{decimals} decimals")
-        return unscaled(read_integers(reader, count).view(np.int64), POWERS[decimals])
-    if form == _BITS and kind == "f64":
-        return read_integers(reader, count).view(np.float64)
-    if form == _INTEGERS and kind in ("i64", "u64", "bool"):
-        return _of_kind(read_integers(reader, count), kind)
-    raise Reject(f"form {form} of a series of kind {kind}")
+def _of_form(numbers: NDArray[np.uint64], one: _Opened) -> Values:
+    if one.texts is not None:
+        if int(numbers.max()) >= len(one.texts):
+            raise Reject("a text that is not there")
+        return one.texts[numbers.astype(np.intp)]
+    if one.form == _SCALED:
+        return numbers.view(np.int64).astype(np.float64)  # without decimals
+    if one.form == _BITS:
+        return numbers.view(np.float64)
+    return _of_kind(numbers, one.series.kind)
 
 
 def _as_u64(values: Values) -> NDArray[np.uint64]:

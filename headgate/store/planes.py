@@ -6,6 +6,7 @@ Everything is modulo 2^64, so any i64 and any u64 comes back. docs/store.md has 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ U64 = NDArray[np.uint64]
 _STORED, _CONSTANT, _DEFLATED = 0, 1, 2
 _MASK = (1 << 64) - 1
 _MOST = 1 << 26
+_WORTH_TRYING_BYTES = 16
 _WORTH_MORE_BYTES = 48
 """A plane that is smaller than this after run-length coding is not tried a second way."""
 
@@ -94,7 +96,7 @@ def write_plane(out: bytearray, data: bytes) -> None:
         out.append(_CONSTANT)
         out += data[:1]
         return
-    best = _deflate(data, zlib.Z_RLE)
+    best = _deflate(data, zlib.Z_RLE) if len(data) >= _WORTH_TRYING_BYTES else data
     if len(best) > _WORTH_MORE_BYTES:
         best = min(best, _deflate(data, zlib.Z_DEFAULT_STRATEGY), key=len)
     length = varint(len(best))
@@ -180,25 +182,45 @@ def write_integers(out: bytearray, chosen: Plan, row: int) -> None:
         write_plane(out, planes[:, plane].tobytes())
 
 
-def read_integers(reader: Reader, count: int) -> U64:
-    """`count` integers modulo 2^64, at least one. Raises Reject."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Integers as they were written: where they start, their base, and the planes of what is above it."""
+
+    order: int
+    starts: list[int]
+    low: int
+    planes: list[bytes | memoryview]
+
+
+def read_packed(reader: Reader, count: int) -> Packed:
+    """What `write_integers` wrote of `count` integers, at least one. Raises Reject."""
     head = reader.u8()
     order, width = head & 3, head >> 2
     if order > 2 or width > 8 or order >= count:
         raise Reject(f"integers of unknown form {head} before byte {reader.at}")
     starts = [read_signed(reader) for _ in range(order)]
     low = read_signed(reader)
-    steps = np.full(count - order, low, np.uint64)
-    if width == 1:
-        steps += np.frombuffer(read_plane(reader, count - order), np.uint8)
-    elif width:
-        planes = np.zeros((count - order, 8), np.uint8)
-        for plane in range(width):
-            planes[:, plane] = np.frombuffer(read_plane(reader, count - order), np.uint8)
-        steps += planes.view("<u8").reshape(-1)
-    for start in reversed(starts):
-        whole = np.empty(len(steps) + 1, np.uint64)
-        whole[0] = start
-        whole[1:] = steps
-        steps = np.cumsum(whole, dtype=np.uint64)
-    return steps
+    return Packed(order, starts, low, [read_plane(reader, count - order) for _ in range(width)])
+
+
+def unpacked(rows: Sequence[Packed], count: int) -> U64:
+    """Rows [row, sample] of equal order and as many planes each, as the integers that they were."""
+    order, width = rows[0].order, len(rows[0].planes)
+    numbers = np.empty((len(rows), count), np.uint64)
+    steps = numbers[:, order:]
+    steps[:] = np.array([row.low for row in rows], np.uint64)[:, None]
+    for plane in range(width):
+        flat = b"".join([row.planes[plane] for row in rows])
+        above = np.frombuffer(flat, np.uint8).reshape(len(rows), -1)
+        steps += above if not plane else above.astype(np.uint64) << np.uint64(8 * plane)
+    for level in reversed(range(order)):
+        numbers[:, level] = np.array([row.starts[level] for row in rows], np.uint64)
+        part = numbers[:, level:]
+        np.cumsum(part, axis=1, out=part)
+    return numbers
+
+
+def read_integers(reader: Reader, count: int) -> U64:
+    """`count` integers modulo 2^64, at least one. Raises Reject."""
+    found: U64 = unpacked([read_packed(reader, count)], count)[0]
+    return found

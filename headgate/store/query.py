@@ -12,9 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from headgate.model import Series, Value
-from headgate.store.arrays import Line, Stretch, joined, joined_lines
+from headgate.store.arrays import Line, Stretch, Times, joined, joined_lines
 from headgate.store.day_file import DAY_MS, day_path, days_in, open_day
 from headgate.store.head import Snapshot
 
@@ -25,12 +26,15 @@ _CUTS_LOOKED_AT = 64
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Samples of one series within one slice of time, by time (of equal times: as acquired)."""
+    """Samples of one series within one slice of time, by time (of equal times: as acquired).
+
+    `times_ms` may be one list for several columns: it is not to be changed.
+    """
 
     series: Series
-    times_ms: list[int]
-    values: list[Value]
-    quality: list[int]
+    times_ms: Sequence[int]
+    values: Sequence[Value]
+    quality: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,11 @@ def query(
 
     Slices follow each other in the order that was asked for. Raises Reject for a file that cannot be read.
     """
+    stamps: tuple[Times | None, list[int]] = (None, [])
     for line in lines(folder, snapshot, names, from_ms, to_ms, newest_first=newest_first):
-        yield Column(line.series, line.times_ms.tolist(), line.value_list(), line.quality_list())
+        if stamps[0] is not line.times_ms:
+            stamps = (line.times_ms, line.times_ms.tolist())
+        yield Column(line.series, stamps[1], line.value_list(), line.quality_list())
 
 
 def lines(
@@ -167,22 +174,52 @@ def _of_day(sources: Sequence[_Source], low: int, high: int, *, newest_first: bo
         found: dict[Series, list[Line]] = {}
         for source in sources:
             if source.first_ms < end and source.last_ms >= start:
-                for line in source.read():
-                    inside = (line.times_ms >= start) & (line.times_ms < end)
-                    if inside.all():
-                        found.setdefault(line.series, []).append(line)
-                    elif inside.any():
-                        found.setdefault(line.series, []).append(line.picked(inside))
+                for line in _within(source.read(), start, end):
+                    found.setdefault(line.series, []).append(line)
+        order = _Order(newest_first=newest_first)
         for series in sorted(found, key=lambda series: (series.name, series.revision)):
-            yield _ordered(joined_lines(found.pop(series)), newest_first=newest_first)
+            yield order.of(found.pop(series))
 
 
-def _ordered(line: Line, *, newest_first: bool) -> Line:
-    if newest_first:
-        return line.picked(np.argsort(-line.times_ms, kind="stable"))
-    if (np.diff(line.times_ms) >= 0).all():
-        return line
-    return line.picked(np.argsort(line.times_ms, kind="stable"))
+def _within(found: list[Line], start: int, end: int) -> list[Line]:
+    """What of one source's lines is in start <= t < end; they share their times, and do so still."""
+    if not found:
+        return found
+    times = found[0].times_ms
+    inside = np.flatnonzero((times >= start) & (times < end))
+    if len(inside) == len(times):
+        return found
+    if not len(inside):
+        return []
+    first, last = int(inside[0]), int(inside[-1])
+    rows = slice(first, last + 1) if last - first + 1 == len(inside) else inside
+    cut = times[rows]
+    return [line.picked(rows, cut) for line in found]
+
+
+class _Order:
+    """Joins lines by time; series that were read together are put in order together."""
+
+    def __init__(self, *, newest_first: bool) -> None:
+        self._newest_first = newest_first
+        self._known: dict[tuple[int, ...], tuple[Times, NDArray[np.intp] | None, list[Times]]] = {}
+
+    def of(self, parts: Sequence[Line]) -> Line:
+        """One line of all, by time; of equal times as they came."""
+        stamps = [part.times_ms for part in parts]
+        key = tuple(map(id, stamps))
+        if key not in self._known:
+            times = np.concatenate(stamps) if len(stamps) > 1 else stamps[0]
+            order = None
+            if self._newest_first:
+                order = np.argsort(-times, kind="stable")
+            elif not (times[1:] >= times[:-1]).all():
+                order = np.argsort(times, kind="stable")
+            # The stamps are kept: as long as they are, no other has one of their ids.
+            self._known[key] = (times if order is None else times[order], order, stamps)
+        times, order, _ = self._known[key]
+        whole = joined_lines(parts, times)
+        return whole if order is None else whole.picked(order, times)
 
 
 def _slices(sources: Sequence[_Source], low: int, high: int) -> list[tuple[int, int]]:
