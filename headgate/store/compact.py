@@ -1,7 +1,8 @@
 """Batches of one commit as one journal record: what repeats is written once, numbers as integer deltas.
 
-docs/store.md, "Record of batches", has the format. What comes back equals what went in, but that qualities
-which are all good are left out, as bridges leave them out.
+docs/store.md, "Record of batches", has the format. A record goes on from those before it in its segment: runs
+and forms of rows are known from their first use on, values are differences from the row before. What comes
+back equals what went in, but that qualities which are all good are left out, as bridges leave them out.
 """
 
 from __future__ import annotations
@@ -13,141 +14,174 @@ from functools import partial
 
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Value
-from headgate.store.compact_rows import Form, Rows, read_form, read_rows, write_rows
-from headgate.store.planes import (
-    Reader,
-    read_plane,
-    read_signed,
-    signed,
-    varint,
-    write_plane,
-)
+from headgate.store.compact_rows import Form, Last, Rows, read_form, read_rows, write_rows
+from headgate.store.planes import Reader, read_plane, read_signed, signed, varint, write_plane
 
 Hints = Callable[[bytes, Sequence[int]], Sequence[int | None]]
 """The decimals of some series, by the content hash of their table and their indexes in it."""
 
+MAX_KNOWN = 4_096
+"""Runs, and forms of rows, after which a record starts anew."""
+
+_FRESH = 1
 _MASK = (1 << 64) - 1
 _RUN = struct.Struct("<Q16sB")
-MAX_PLANS = 4_096
-"""Shapes that are remembered, and commits after which a column may prove again that it has its decimals."""
 
-_Key = tuple[bytes, tuple[int, ...], tuple[type, ...]]
+_FormKey = tuple[bytes, tuple[int, ...], tuple[type, ...]]
+_Common = tuple[str, str, int, bytes, ClockState, int]
+"""What batches of a run have in common while the clock goes on as it did: bridge, machine's boot id, run id,
+dictionary, clock, UTC offset."""
 
 
 class Compactor:
-    """Writes records; remembers how the rows of each shape looked."""
+    """Writes the records of one segment after the other."""
 
     def __init__(self, hints: Hints) -> None:
         self._hints = hints
-        self._forms: dict[_Key, Form] = {}
-        self._written = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Let the next record stand for itself: it is the first of its segment, or of this process."""
+        self._fresh = True
+        self._runs: dict[_Common, int] = {}
+        self._numbers: dict[_FormKey, int] = {}
+        self._forms: list[Form] = []
+        self._last: Last = {}
 
     def encode(self, batches: Sequence[Batch]) -> bytes:
-        """One record, of as many bytes as batches at least."""
-        self._written += 1
-        if len(self._forms) > MAX_PLANS or self._written % MAX_PLANS == 0:
-            self._forms.clear()
-        keys: dict[_Key, int] = {}
-        rows: list[list[Sequence[Value]]] = []
-        which: list[int] = []
+        """One record, of as many bytes as batches at least. It must be written, or `restart` be called."""
+        if max(len(self._forms), len(self._runs)) > MAX_KNOWN:
+            self.restart()
+        known_runs, known_forms = len(self._runs), len(self._forms)
+        runs = [self._runs.setdefault(_common(batch), len(self._runs)) for batch in batches]
         frames = [frame for batch in batches for frame in batch.frames]
-        for batch in batches:
-            for frame in batch.frames:
-                key = (batch.dictionary, tuple(frame.series), tuple(map(type, frame.values)))
-                at = keys.setdefault(key, len(rows))
-                if at == len(rows):
-                    rows.append([])
-                rows[at].append(frame.values)
-                which.append(at)
-        out = bytearray()
-        _write_headers(out, batches, frames, which)
-        self._write_rows(out, list(keys), rows, frames)
-        return bytes(out).ljust(len(batches), b"\0")
-
-    def _write_rows(
-        self, out: bytearray, keys: list[_Key], rows: Sequence[Rows], frames: Sequence[Frame]
-    ) -> None:
-        while True:
-            forms = [self._form(key) for key in keys]
-            values = bytearray()
-            misfits = write_rows(values, forms, rows)
-            if not misfits:
-                break
-            for at, codes in misfits.items():
-                self._forms[keys[at]] = forms[at].changed(codes)
-        out += varint(len(forms))
-        for form in forms:
-            out += form.head
-        _write_qualities(out, frames)
-        out += values
-
-    def _form(self, key: _Key) -> Form:
-        found = self._forms.get(key)
-        if found is None:
-            dictionary, series, types = key
-            found = self._forms[key] = Form.of(series, types, self._hints(dictionary, series))
-        return found
-
-
-def decode(payload: bytes) -> list[Batch]:
-    """The batches of one record. Raises Reject for what is none."""
-    reader = Reader(payload)
-    try:
-        headers, counts, which, times = _read_headers(reader)
-        forms = [read_form(reader) for _ in range(reader.count())]
-        qualities = _read_qualities(reader, [len(forms[at].series) for at in which])
-        rows = [iter(found) for found in read_rows(reader, forms, which)]
-        frames = [
-            Frame(time, forms[at].series, next(rows[at]), quality)
-            for at, time, quality in zip(which, times, qualities, strict=True)
+        rows: dict[_FormKey, list[Sequence[Value]]] = {}
+        keys = [
+            (batch.dictionary, tuple(frame.series), tuple(map(type, frame.values)))
+            for batch in batches
+            for frame in batch.frames
         ]
-    except (Reject, ValueError, IndexError, KeyError, struct.error, StopIteration) as error:
-        raise Reject(f"damaged record of batches: {error}") from error
-    ends = list(itertools.accumulate(counts))
-    return [
-        header(frames[end - count : end]) for header, count, end in zip(headers, counts, ends, strict=True)
-    ]
+        for key, frame in zip(keys, frames, strict=True):
+            rows.setdefault(key, []).append(frame.values)
+        values = self._values(list(rows), list(rows.values()))
+        out = bytearray([_FRESH if self._fresh else 0])
+        out += varint(len(self._runs) - known_runs)
+        for run in itertools.islice(self._runs, known_runs, None):
+            out += _run_head(run)
+        out += varint(len(self._forms) - known_forms)
+        for form in self._forms[known_forms:]:
+            out += form.head
+        numbers = [self._numbers[key] for key in keys]
+        _write_numbers(out, batches, runs, numbers, [frame.boot_ms for frame in frames])
+        _write_qualities(out, frames)
+        self._fresh = False
+        return bytes(out + values).ljust(len(batches), b"\0")
+
+    def _values(self, keys: Sequence[_FormKey], rows: Sequence[Rows]) -> bytearray:
+        while True:
+            numbers = [self._number(key) for key in keys]
+            out = bytearray()
+            misfits = write_rows(out, {n: self._forms[n] for n in numbers}, rows, self._last)
+            if not misfits:
+                return out
+            for number, codes in misfits.items():
+                key = keys[numbers.index(number)]
+                self._numbers[key] = len(self._forms)
+                self._forms.append(self._forms[number].changed(codes))
+
+    def _number(self, key: _FormKey) -> int:
+        if key not in self._numbers:
+            dictionary, series, types = key
+            self._numbers[key] = len(self._forms)
+            self._forms.append(Form.of(series, types, self._hints(dictionary, series)))
+        return self._numbers[key]
 
 
-def _write_headers(
-    out: bytearray, batches: Sequence[Batch], frames: Sequence[Frame], forms: list[int]
+class Expander:
+    """Reads the records of one segment after the other, from the first of a segment on."""
+
+    def __init__(self) -> None:
+        self._restart()
+        self._lost = True
+
+    def _restart(self) -> None:
+        self._lost = False
+        self._runs: list[_Common] = []
+        self._forms: list[Form] = []
+        self._last: Last = {}
+
+    def decode(self, payload: bytes) -> list[Batch]:
+        """The batches of the next record. Raises Reject for what is none."""
+        reader = Reader(payload)
+        try:
+            if reader.u8() & _FRESH:
+                self._restart()
+            if self._lost:
+                raise Reject("it goes on from one that cannot be read")
+            self._runs += [_read_run(reader) for _ in range(reader.count())]
+            self._forms += [read_form(reader) for _ in range(reader.count())]
+            made, counts, which, times = _read_numbers(reader, self._runs)
+            qualities = _read_qualities(reader, [len(self._forms[at].series) for at in which])
+            found = read_rows(reader, self._forms, which, self._last)
+            rows = {at: iter(found[at]) for at in found}
+            frames = [
+                Frame(time, self._forms[at].series, next(rows[at]), quality)
+                for at, time, quality in zip(which, times, qualities, strict=True)
+            ]
+        except (Reject, ValueError, IndexError, KeyError, struct.error, StopIteration) as error:
+            self._lost = True
+            raise Reject(f"damaged record of batches: {error}") from error
+        ends = itertools.accumulate(counts)
+        return [make(frames[end - count : end]) for make, count, end in zip(made, counts, ends, strict=True)]
+
+
+def _common(batch: Batch) -> _Common:
+    return (
+        batch.bridge, batch.machine_boot_id, batch.run_id, batch.dictionary, batch.clock, batch.utc_offset_ms,
+    )  # fmt: skip
+
+
+def _run_head(run: _Common) -> bytes:
+    bridge, boot_id, run_id, dictionary, clock, offset_ms = run
+    head = b"".join(varint(len(text)) + text for text in (bridge.encode(), boot_id.encode()))
+    return head + _RUN.pack(run_id, dictionary, clock) + signed(offset_ms)
+
+
+def _read_run(reader: Reader) -> _Common:
+    bridge, boot_id = (str(reader.take(reader.varint()), "utf-8") for _ in range(2))
+    run_id, dictionary, clock = _RUN.unpack(reader.take(_RUN.size))
+    offset_ms = read_signed(reader)
+    return bridge, boot_id, run_id, dictionary, ClockState(clock), offset_ms - (offset_ms >> 63 << 64)
+
+
+def _write_numbers(
+    out: bytearray, batches: Sequence[Batch], runs: list[int], forms: list[int], times: list[int]
 ) -> None:
-    """The different runs once, then which it is and the numbers of each batch, and of each frame."""
-    runs: dict[bytes, int] = {}
-    which = [runs.setdefault(_run(batch), len(runs)) for batch in batches]
-    out += varint(len(batches)) + varint(len(frames)) + varint(len(runs)) + b"".join(runs)
+    """Of each batch its run and its numbers, of each frame its form and its time."""
     numbers = bytearray()
     for vector in (
-        which,
+        runs,
         [batch.seq for batch in batches],
         [batch.oldest_seq for batch in batches],
         [batch.dropped for batch in batches],
         [len(batch.frames) for batch in batches],
         forms,
-        [frame.boot_ms for frame in frames],
+        times,
     ):
         before = 0
         for number in vector:
             numbers += signed(number - before)
             before = number
-    out += varint(len(numbers))
+    out += varint(len(batches)) + varint(len(forms)) + varint(len(numbers))
     if numbers:
-        write_plane(out, bytes(numbers))
+        write_plane(out, bytes(numbers), thorough=False)
 
 
-def _run(batch: Batch) -> bytes:
-    """What batches of a run have in common, while the clock goes on as it did."""
-    texts = (batch.bridge.encode(), batch.machine_boot_id.encode())
-    head = b"".join(varint(len(text)) + text for text in texts)
-    return head + _RUN.pack(batch.run_id, batch.dictionary, batch.clock) + signed(batch.utc_offset_ms)
-
-
-def _read_headers(
-    reader: Reader,
+def _read_numbers(
+    reader: Reader, runs: Sequence[_Common]
 ) -> tuple[list[Callable[[list[Frame]], Batch]], list[int], list[int], list[int]]:
     """A maker of each batch, to be given its frames, and how many these are; of each frame form and time."""
     count, total = reader.count(), reader.count()
-    runs = [_read_run(reader) for _ in range(reader.count())]
     numbers = Reader(bytes(read_plane(reader, reader.count())))
     which, seqs, oldest, dropped, frames = (_read_vector(numbers, count) for _ in range(5))
     if sum(frames) != total:
@@ -156,16 +190,6 @@ def _read_headers(
         partial(_batch, runs[which[i]], seqs[i], oldest[i], dropped[i]) for i in range(count)
     ]
     return made, frames, _read_vector(numbers, total), _read_vector(numbers, total)
-
-
-_Common = tuple[str, str, int, bytes, ClockState, int]
-
-
-def _read_run(reader: Reader) -> _Common:
-    bridge, boot_id = (str(reader.take(reader.varint()), "utf-8") for _ in range(2))
-    run_id, dictionary, clock = _RUN.unpack(reader.take(_RUN.size))
-    offset_ms = read_signed(reader)
-    return bridge, boot_id, run_id, dictionary, ClockState(clock), offset_ms - (offset_ms >> 63 << 64)
 
 
 def _batch(common: _Common, seq: int, oldest_seq: int, dropped: int, frames: list[Frame]) -> Batch:
@@ -183,12 +207,12 @@ def _read_vector(reader: Reader, count: int) -> list[int]:
 
 def _write_qualities(out: bytearray, frames: Sequence[Frame]) -> None:
     """Of each frame whether it has codes, then the codes of those that have."""
-    flags = bytes(any(frame.quality) for frame in frames)
+    flags = bytes([any(frame.quality) for frame in frames])
     codes = b"".join(bytes(frame.quality) for frame, flag in zip(frames, flags, strict=True) if flag)
     if frames:
-        write_plane(out, flags)
+        write_plane(out, flags, thorough=False)
     if codes:
-        write_plane(out, codes)
+        write_plane(out, codes, thorough=False)
 
 
 def _read_qualities(reader: Reader, widths: Sequence[int]) -> list[tuple[int, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -25,6 +26,10 @@ _CLASS = dict.fromkeys(SCALED, "s")
 _I64 = range(-(1 << 63), 1 << 63)
 
 
+Last = dict[tuple[int, str], U64]
+"""The row before, of each form and class of columns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How the rows of a shape are written: indexes of series in their table, and a code for each column."""
@@ -32,13 +37,13 @@ class Form:
     series: tuple[int, ...]
     codes: str
     family: str = field(init=False)
-    decimals: list[int] = field(init=False)
+    powers: NDArray[np.float64] = field(init=False)
     head: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         scales = [SCALED.index(code) for code in self.codes if code in SCALED]
         object.__setattr__(self, "family", "".join(_CLASS.get(code, code) for code in self.codes))
-        object.__setattr__(self, "decimals", scales)
+        object.__setattr__(self, "powers", POWERS[scales])
         object.__setattr__(self, "head", self._head())
 
     @classmethod
@@ -81,56 +86,82 @@ def read_form(reader: Reader) -> Form:
     return Form(tuple(series), codes)
 
 
-def write_rows(out: bytearray, forms: Sequence[Form], rows: Sequence[Rows]) -> dict[int, dict[int, str]]:
-    """Rows of each form, family by family. Where values do not fit, which codes of which form are to change;
-    then what was written is of no use.
+def write_rows(
+    out: bytearray, forms: Mapping[int, Form], rows: Sequence[Rows], last: Last
+) -> dict[int, dict[int, str]]:
+    """Rows of each form, family by family, after those in `last`, which becomes theirs.
+
+    Where values do not fit: which codes of which form are to change. Then what was written is of no use, and
+    `last` stays.
     """
     misfits: dict[int, dict[int, str]] = {}
+    ends: Last = {}
+    by_number = dict(zip(forms, rows, strict=True))
     for family, members in _families(forms).items():
-        first = _firsts([len(rows[at]) for at in members])
-        flat = [row for at in members for row in rows[at]]
+        sizes = [len(by_number[at]) for at in members]
+        flat = [row for at in members for row in by_number[at]]
         for kind in sorted(set(family)):
             places = forms[members[0]].places(kind)
             part = flat if len(places) == len(family) else [[row[i] for i in places] for row in flat]
-            wrong: NDArray[np.bool_] | None = None
-            match kind:
-                case "s":
-                    powers = _powers(forms, members, rows)
-                    numbers, same = scaled(np.array(part, np.float64), powers)
-                    wrong = None if same.all() else ~same
-                    _write_matrix(out, numbers.view(np.uint64), first)
-                    instead = BITS
-                case "R":
-                    _write_matrix(out, np.array(part, np.float64).view(np.uint64), first)
-                case "I":
-                    try:
-                        _write_matrix(out, np.array(part, np.int64).view(np.uint64), first)
-                    except OverflowError:
-                        wrong = np.array([[value not in _I64 for value in row] for row in part])
-                        instead = JSON
-                case "J":
-                    text = json.dumps(part, separators=(",", ":")).encode()
-                    out += varint(len(text))
-                    write_plane(out, text)
-            if wrong is not None:
-                starts = np.flatnonzero(first).tolist()
-                for at, found in zip(members, np.logical_or.reduceat(wrong, starts, axis=0), strict=True):
-                    changes = {places[i]: instead for i in np.flatnonzero(found).tolist()}
-                    if changes:
-                        misfits.setdefault(at, {}).update(changes)
+            if kind == JSON:
+                text = json.dumps(part, separators=(",", ":")).encode()
+                out += varint(len(text))
+                write_plane(out, text)
+            elif kind != NOTHING:
+                numbers, wrong = _numbers(kind, part, _powers(forms, members, sizes) if kind == "s" else None)
+                if wrong is not None:
+                    _note(misfits, members, sizes, places, wrong, JSON if kind == INTEGERS else BITS)
+                else:
+                    _write_matrix(out, numbers, members, sizes, kind, last, ends)
+    if not misfits:
+        last |= ends
     return misfits
 
 
-def read_rows(reader: Reader, forms: Sequence[Form], which: Sequence[int]) -> list[list[tuple[Value, ...]]]:
-    """The rows of each form; `which` has the form of each row. Raises Reject."""
-    counts = np.bincount(np.array(which, np.intp), minlength=len(forms)).tolist()
-    found: list[list[tuple[Value, ...]]] = [[] for _ in forms]
-    for family, members in _families(forms).items():
+def _numbers(
+    kind: str, part: Rows, powers: NDArray[np.float64] | None
+) -> tuple[U64, NDArray[np.bool_] | None]:
+    """Rows of a class as integers, and which of the values do not fit into it, if any."""
+    if powers is not None:
+        found, same = scaled(np.array(part, np.float64), powers)
+        return found.view(np.uint64), None if same.all() else ~same
+    if kind == BITS:
+        return np.array(part, np.float64).view(np.uint64), None
+    try:
+        return np.array(part, np.int64).view(np.uint64), None
+    except OverflowError:
+        wrong = [[value not in _I64 for value in row] for row in part]
+        return np.zeros((0, 0), np.uint64), np.array(wrong)
+
+
+def _note(
+    misfits: dict[int, dict[int, str]],
+    members: Sequence[int],
+    sizes: Sequence[int],
+    places: Sequence[int],
+    wrong: NDArray[np.bool_],
+    instead: str,
+) -> None:
+    starts = np.flatnonzero(_firsts(sizes)).tolist()
+    for at, found in zip(members, np.logical_or.reduceat(wrong, starts, axis=0), strict=True):
+        changes = {places[i]: instead for i in np.flatnonzero(found).tolist()}
+        if changes:
+            misfits.setdefault(at, {}).update(changes)
+
+
+def read_rows(
+    reader: Reader, forms: Sequence[Form], which: Sequence[int], last: Last
+) -> dict[int, list[tuple[Value, ...]]]:
+    """The rows of each form that has any; `which` has the form of each row. Raises Reject."""
+    used = {at: forms[at] for at in dict.fromkeys(which)}
+    counts = Counter(which)
+    found: dict[int, list[tuple[Value, ...]]] = {}
+    for family, members in _families(used).items():
         sizes = [counts[at] for at in members]
         columns: dict[int, Iterable[Value]] = {}
         for kind in sorted(set(family)):
-            places = forms[members[0]].places(kind)
-            part = _read_class(reader, kind, len(places), forms, members, sizes)
+            places = used[members[0]].places(kind)
+            part = _read_class(reader, kind, len(places), used, members, sizes, last)
             columns |= zip(places, zip(*part, strict=True), strict=True)
         flat = list(zip(*(columns[i] for i in range(len(family))), strict=True))
         start = 0
@@ -141,8 +172,14 @@ def read_rows(reader: Reader, forms: Sequence[Form], which: Sequence[int]) -> li
 
 
 def _read_class(
-    reader: Reader, kind: str, width: int, forms: Sequence[Form], members: Sequence[int], sizes: Sequence[int]
-) -> Sequence[Sequence[Value]]:
+    reader: Reader,
+    kind: str,
+    width: int,
+    forms: Mapping[int, Form],
+    members: Sequence[int],
+    sizes: Sequence[int],
+    last: Last,
+) -> Rows:
     total = sum(sizes)
     if kind == NOTHING:
         return [(None,) * width] * total
@@ -151,27 +188,25 @@ def _read_class(
         if not isinstance(found, list) or len(found) != total or any(len(row) != width for row in found):
             raise Reject(f"not {total} rows of {width} values")
         return found
-    numbers = _read_matrix(reader, sizes, width)
+    numbers = _read_matrix(reader, width, members, sizes, kind, last)
     if kind == INTEGERS:
         integers: list[list[Value]] = numbers.view(np.int64).tolist()
         return integers
     if kind == BITS:
         doubles: list[list[Value]] = numbers.view(np.float64).tolist()
         return doubles
-    powers = np.repeat(POWERS[[forms[at].decimals for at in members]], sizes, axis=0)
-    values: list[list[Value]] = unscaled(numbers.view(np.int64), powers).tolist()
+    values: list[list[Value]] = unscaled(numbers.view(np.int64), _powers(forms, members, sizes)).tolist()
     return values
 
 
-def _powers(forms: Sequence[Form], members: Sequence[int], rows: Sequence[Rows]) -> NDArray[np.float64]:
-    return np.repeat(
-        POWERS[[forms[at].decimals for at in members]], [len(rows[at]) for at in members], axis=0
-    )
+def _powers(forms: Mapping[int, Form], members: Sequence[int], sizes: Sequence[int]) -> NDArray[np.float64]:
+    powers = np.stack([forms[at].powers for at in members])
+    return powers if len(powers) == sum(sizes) else np.repeat(powers, sizes, axis=0)
 
 
-def _families(forms: Sequence[Form]) -> dict[str, list[int]]:
+def _families(forms: Mapping[int, Form]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
-    for at, form in enumerate(forms):
+    for at, form in forms.items():
         found.setdefault(form.family, []).append(at)
     return found
 
@@ -182,46 +217,60 @@ def _firsts(counts: Sequence[int]) -> NDArray[np.bool_]:
     return first
 
 
-def _write_matrix(out: bytearray, numbers: U64, first: NDArray[np.bool_]) -> None:
-    """First rows as they are, others as differences from the row before."""
-    _write_zigzag(out, numbers[first])
-    if len(first) > int(first.sum()):
-        _write_zigzag(out, np.diff(numbers, axis=0)[~first[1:]])
-
-
-def _read_matrix(reader: Reader, counts: Sequence[int], width: int) -> U64:
-    first = _firsts(counts)
-    numbers = np.empty((len(first), width), np.uint64)
-    starts = np.flatnonzero(first)
-    numbers[first] = _read_zigzag(reader, len(starts), width)
-    if len(first) > len(starts):
-        numbers[~first] = _read_zigzag(reader, len(first) - len(starts), width)
-    for start, count in zip(starts.tolist(), counts, strict=True):
-        if count > 1:
-            part = numbers[start : start + count]
-            np.cumsum(part, axis=0, out=part)
-    return numbers
-
-
-def _write_zigzag(out: bytearray, rows: U64) -> None:
-    signs = (rows.view(np.int64) >> 63).view(np.uint64)
-    folded = ((rows << np.uint64(1)) ^ signs).astype("<u8", copy=False)
+def _write_matrix(
+    out: bytearray,
+    numbers: U64,
+    members: Sequence[int],
+    sizes: Sequence[int],
+    kind: str,
+    last: Last,
+    ends: Last,
+) -> None:
+    """Rows as differences from the row of their form before; those that have none as they are."""
+    before = _before(numbers.shape[1], members, kind, last)
+    if len(numbers) == len(members):
+        steps = numbers - before
+    else:
+        first = _firsts(sizes)
+        steps = np.empty_like(numbers)
+        steps[1:] = numbers[1:] - numbers[:-1]
+        steps[first] = numbers[first] - before
+    for at, end in zip(members, itertools.accumulate(sizes), strict=True):
+        ends[at, kind] = numbers[end - 1]
+    signs = (steps.view(np.int64) >> 63).view(np.uint64)
+    folded = ((steps << np.uint64(1)) ^ signs).astype("<u8", copy=False)
     width = (int(folded.max()).bit_length() + 7) // 8
     out.append(width)
     planes = np.ascontiguousarray(folded).view(np.uint8).reshape(-1, 8)
     for plane in range(width):
-        write_plane(out, planes[:, plane].tobytes())
+        write_plane(out, planes[:, plane].tobytes(), thorough=False)
 
 
-def _read_zigzag(reader: Reader, count: int, columns: int) -> U64:
-    width = reader.u8()
+def _read_matrix(
+    reader: Reader, columns: int, members: Sequence[int], sizes: Sequence[int], kind: str, last: Last
+) -> U64:
+    total, width = sum(sizes), reader.u8()
     if width > 8:
         raise Reject(f"numbers of {width} B")
-    planes = np.zeros((count * columns, 8), np.uint8)
+    planes = np.zeros((total * columns, 8), np.uint8)
     for plane in range(width):
-        planes[:, plane] = np.frombuffer(read_plane(reader, count * columns), np.uint8)
-    folded = planes.view("<u8").reshape(count, columns).astype(np.uint64)
-    return (folded >> np.uint64(1)) ^ (np.uint64(0) - (folded & np.uint64(1)))
+        planes[:, plane] = np.frombuffer(read_plane(reader, total * columns), np.uint8)
+    folded = planes.view("<u8").reshape(total, columns).astype(np.uint64)
+    numbers = (folded >> np.uint64(1)) ^ (np.uint64(0) - (folded & np.uint64(1)))
+    before = _before(columns, members, kind, last)
+    start = 0
+    for row, (at, size) in enumerate(zip(members, sizes, strict=True)):
+        part = numbers[start : start + size]
+        part[0] += before[row]
+        np.cumsum(part, axis=0, out=part)
+        last[at, kind] = part[-1].copy()
+        start += size
+    return numbers
+
+
+def _before(columns: int, members: Sequence[int], kind: str, last: Last) -> U64:
+    nothing = np.zeros(columns, np.uint64)
+    return np.stack([last.get((at, kind), nothing) for at in members])
 
 
 def _code(kind: type, hint: int | None) -> str:

@@ -90,6 +90,19 @@ class Journal:
         return self._number << _OFFSET_BITS | self._offset
 
     @property
+    def segment(self) -> int:
+        """The number of the segment that the next record may go to."""
+        return self._number
+
+    def fits(self, payload: bytes) -> bool:
+        """Whether a record goes to this segment."""
+        return self._offset + _FRAME.size + 1 + len(payload) <= self._capacity
+
+    def roll(self) -> None:
+        """Let the next record start a new segment."""
+        self._capacity = 0
+
+    @property
     def size_bytes(self) -> int:
         """What the segments take on the disk, preallocated space included."""
         sizes = 0
@@ -106,7 +119,7 @@ class Journal:
     def append(self, kind: RecordKind, payload: bytes) -> Record:
         """Add a record; it is durable once `sync` returned."""
         size = _FRAME.size + 1 + len(payload)
-        if self._offset + size > self._capacity:
+        if not self.fits(payload):
             self._number += 1
             self._offset = _HEADER.size
             self._capacity = max(self._segment_bytes, _HEADER.size + size)
@@ -195,6 +208,11 @@ class Journal:
 
 def _header(number: int, version: int) -> bytes:
     return _HEADER.pack(MAGIC, version, number)
+
+
+def start_of_segment(position: int) -> int:
+    """Where the segment of a position starts."""
+    return position >> _OFFSET_BITS << _OFFSET_BITS
 
 
 def _frames(data: bytes, number: int) -> Iterator[Record]:

@@ -90,14 +90,14 @@ def read_signed(reader: Reader) -> int:
     return (found >> 1 ^ (_MASK if found & 1 else 0)) & _MASK
 
 
-def write_plane(out: bytearray, data: bytes) -> None:
-    """Bytes whose count the reader knows, in the cheapest of the ways there are."""
+def write_plane(out: bytearray, data: bytes, *, thorough: bool = True) -> None:
+    """Bytes whose count the reader knows, in the cheapest way there is; quickly, if not thoroughly."""
     if data.count(data[:1]) == len(data):
         out.append(_CONSTANT)
         out += data[:1]
         return
     best = _deflate(data, zlib.Z_RLE) if len(data) >= _WORTH_TRYING_BYTES else data
-    if len(best) > _WORTH_MORE_BYTES:
+    if thorough and len(best) > _WORTH_MORE_BYTES:
         best = min(best, _deflate(data, zlib.Z_DEFAULT_STRATEGY), key=len)
     length = varint(len(best))
     if len(best) + len(length) < len(data):

@@ -25,7 +25,7 @@ from headgate.store.blocks import Blocks
 from headgate.store.day_file import DAY_MS
 from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head, Unsealed
-from headgate.store.journal import SEGMENT_BYTES, Journal, Record, RecordKind
+from headgate.store.journal import SEGMENT_BYTES, Journal, Record, RecordKind, start_of_segment
 from headgate.store.lock import RootLock
 from headgate.store.query import Column, newest, query
 from headgate.store.requests import RequestRows
@@ -99,6 +99,7 @@ class Store:
         self._head = Head(self.journal.end)
         self._replayed_end = self.journal.end
         self._compactor = compact.Compactor(self._decimals)
+        self._compacted_segment = 0
         self._numbered: dict[int, Shape] = {}
         self._outbox_count, self._outbox_bytes = self.state.outbox_size()
 
@@ -162,7 +163,8 @@ class Store:
 
     def replay(self) -> Iterator[Journaled]:
         """Every batch from `progress.replay` on; fills in the tables and runs that state.db lacks."""
-        for record in self.journal.replay(self._progress.replay):
+        expander = compact.Expander()
+        for record in self.journal.replay(start_of_segment(self._progress.replay)):
             try:
                 if record.kind == RecordKind.DICTIONARY:
                     table = table_from_rows(json.loads(record.payload))
@@ -170,7 +172,7 @@ class Store:
                 elif record.kind == RecordKind.BATCH:
                     yield from self._replayed(record, [batches.decode(record.payload)])
                 elif record.kind == RecordKind.BATCHES:
-                    yield from self._replayed(record, compact.decode(record.payload))
+                    yield from self._replayed(record, expander.decode(record.payload))
                 else:
                     log.error("journal: record of unknown kind %d passed over", record.kind)
             except (Reject, ValueError) as error:
@@ -257,10 +259,21 @@ class Store:
         """Put batches into the journal, so many to a record, and note where each of them is."""
         for start in range(0, len(appended), RECORD_BATCHES):
             part = appended[start : start + RECORD_BATCHES]
-            payload = self._compactor.encode([item.batch for item in part])
-            record = self.journal.append(RecordKind.BATCHES, payload)
+            record = self.journal.append(RecordKind.BATCHES, self._compacted([item.batch for item in part]))
             for i, item in enumerate(part):
                 item.position, item.end = record.position + i, record.end
+
+    def _compacted(self, found: Sequence[Batch]) -> bytes:
+        """A record that goes on from those before it in the segment that it will go to."""
+        if self._compacted_segment == self.journal.segment:
+            payload = self._compactor.encode(found)
+            if self.journal.fits(payload):
+                return payload
+            self.journal.roll()
+        self._compactor.restart()
+        payload = self._compactor.encode(found)
+        self._compacted_segment = self.journal.segment + (not self.journal.fits(payload))
+        return payload
 
     def _decimals(self, key: bytes, series: Sequence[int]) -> list[int | None]:
         table = self._tables.get(key, ())
