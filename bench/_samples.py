@@ -53,7 +53,9 @@ class Site:
             level = rows[-1] * 100 if self.kind == "walk" else level
             at = START_MS + (np.arange(start, start + _CHUNK) * 1_000) // self.hz
             jittered = at + np.rint(jitters.normal(0.0, 3.0, _CHUNK)).astype(np.int64)
-            yield from zip(jittered.tolist(), map(tuple, rows.tolist()), strict=True)
+            # Numbers become objects as they are asked for, as those of a batch do that has just come.
+            for t, row in zip(jittered.tolist(), rows, strict=True):
+                yield t, tuple(row.tolist())
             start += _CHUNK
 
     def _rows(self, level: NDArray[np.float64], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
