@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,21 +127,48 @@ class Stretch:
         )
 
 
-def from_columns(columns: Columns, shape: Shape) -> Stretch:
-    """Columns as arrays. Their values fit their series' kinds (`headgate.columns`)."""
+def from_columns(group: Sequence[Columns], shape: Shape) -> Stretch:
+    """Columns of a shape after each other. Their values fit their series' kinds (`headgate.columns`)."""
+    if any(len(columns.times_ms) > 1 for columns in group):
+        return joined([_stretch([columns], shape) for columns in group])
+    return _stretch(group, shape)
+
+
+def _stretch(group: Sequence[Columns], shape: Shape) -> Stretch:
+    """One of any length, or several of one time each."""
     values: dict[Kind, Values] = {}
     present: dict[Kind, Flags] = {}
     for kind, places in shape.places.items():
-        rows = [columns.values[i] for i in places]
-        values[kind], gaps = _matrix(kind, rows)
+        if len(group) == 1:
+            found, gaps = _matrix(kind, [group[0].values[i] for i in places])
+        elif len(places) == len(shape.series):
+            flat = list(chain.from_iterable(chain.from_iterable(columns.values for columns in group)))
+            found, gaps = _transposed(kind, flat, len(places))
+        else:
+            flat = [columns.values[i][0] for columns in group for i in places]
+            found, gaps = _transposed(kind, flat, len(places))
+        values[kind] = found
         if gaps is not None:
             present[kind] = gaps
-    quality = None
-    if any(codes is not None for codes in columns.quality):
+    times = np.array([t for columns in group for t in columns.times_ms], np.int64)
+    return Stretch(shape, times, values, present, _qualities(group, len(shape.series)))
+
+
+def _transposed(kind: Kind, flat: Sequence[Value], width: int) -> tuple[Values, Flags | None]:
+    found, gaps = _matrix(kind, [flat])
+    turned = found.reshape(-1, width).T
+    return turned, None if gaps is None else gaps.reshape(-1, width).T
+
+
+def _qualities(group: Sequence[Columns], width: int) -> Codes | None:
+    if not any(any(columns.quality) for columns in group):
+        return None
+    parts = []
+    for columns in group:
         good = bytes(len(columns.times_ms))
         flat = b"".join(codes or good for codes in columns.quality)
-        quality = np.frombuffer(flat, np.uint8).reshape(len(columns.series), -1)
-    return Stretch(shape, np.array(columns.times_ms, np.int64), values, present, quality)
+        parts.append(np.frombuffer(flat, np.uint8).reshape(width, -1))
+    return np.concatenate(parts, axis=1)
 
 
 def joined(parts: Sequence[Stretch]) -> Stretch:

@@ -62,11 +62,6 @@ class Blocks:
             self._through[day] = _read_through(self._db(day)) if exists else 0
         return self._through[day]
 
-    def fresh(self, item: Unsealed) -> Unsealed | None:
-        """What of it is in no block yet."""
-        parts = [part for day, part in split_days(item.stretch) if item.position >= self.through(day)]
-        return Unsealed(item.position, joined(parts)) if parts else None
-
     def _write_day(self, day: int, items: Sequence[Unsealed], end: int) -> None:
         through = self.through(day)
         shapes: dict[int, list[Stretch]] = {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from headgate.errors import Reject
@@ -33,6 +34,13 @@ _Common = tuple[str, str, int, bytes, ClockState, int]
 dictionary, clock, UTC offset."""
 
 
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """The number of the form that rows of a shape and of some types have now."""
+
+    number: int
+
+
 class Compactor:
     """Writes the records of one segment after the other."""
 
@@ -44,7 +52,7 @@ class Compactor:
         """Let the next record stand for itself: it is the first of its segment, or of this process."""
         self._fresh = True
         self._runs: dict[_Common, int] = {}
-        self._numbers: dict[_FormKey, int] = {}
+        self._slots: dict[_FormKey, _Slot] = {}
         self._forms: list[Form] = []
         self._last: Last = {}
 
@@ -55,15 +63,13 @@ class Compactor:
         known_runs, known_forms = len(self._runs), len(self._forms)
         runs = [self._runs.setdefault(_common(batch), len(self._runs)) for batch in batches]
         frames = [frame for batch in batches for frame in batch.frames]
-        rows: dict[_FormKey, list[Sequence[Value]]] = {}
-        keys = [
-            (batch.dictionary, tuple(frame.series), tuple(map(type, frame.values)))
-            for batch in batches
-            for frame in batch.frames
-        ]
-        for key, frame in zip(keys, frames, strict=True):
-            rows.setdefault(key, []).append(frame.values)
-        values = self._values(list(rows), list(rows.values()))
+        slots = [self._slot(batch.dictionary, frame) for batch in batches for frame in batch.frames]
+        rows: dict[int, list[Sequence[Value]]] = {}
+        used: dict[int, _Slot] = {}
+        for slot, frame in zip(slots, frames, strict=True):
+            rows.setdefault(id(slot), []).append(frame.values)
+            used[id(slot)] = slot
+        values = self._values(list(used.values()), list(rows.values()))
         out = bytearray([_FRESH if self._fresh else 0])
         out += varint(len(self._runs) - known_runs)
         for run in itertools.islice(self._runs, known_runs, None):
@@ -71,30 +77,32 @@ class Compactor:
         out += varint(len(self._forms) - known_forms)
         for form in self._forms[known_forms:]:
             out += form.head
-        numbers = [self._numbers[key] for key in keys]
+        numbers = [slot.number for slot in slots]
         _write_numbers(out, batches, runs, numbers, [frame.boot_ms for frame in frames])
         _write_qualities(out, frames)
         self._fresh = False
         return bytes(out + values).ljust(len(batches), b"\0")
 
-    def _values(self, keys: Sequence[_FormKey], rows: Sequence[Rows]) -> bytearray:
+    def _values(self, slots: Sequence[_Slot], rows: Sequence[Rows]) -> bytearray:
         while True:
-            numbers = [self._number(key) for key in keys]
             out = bytearray()
-            misfits = write_rows(out, {n: self._forms[n] for n in numbers}, rows, self._last)
+            forms = {slot.number: self._forms[slot.number] for slot in slots}
+            misfits = write_rows(out, forms, rows, self._last)
             if not misfits:
                 return out
-            for number, codes in misfits.items():
-                key = keys[numbers.index(number)]
-                self._numbers[key] = len(self._forms)
-                self._forms.append(self._forms[number].changed(codes))
+            for slot in slots:
+                if slot.number in misfits:
+                    self._forms.append(self._forms[slot.number].changed(misfits[slot.number]))
+                    slot.number = len(self._forms) - 1
 
-    def _number(self, key: _FormKey) -> int:
-        if key not in self._numbers:
-            dictionary, series, types = key
-            self._numbers[key] = len(self._forms)
+    def _slot(self, dictionary: bytes, frame: Frame) -> _Slot:
+        series, types = tuple(frame.series), tuple(map(type, frame.values))
+        key = (dictionary, series, types)
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = _Slot(len(self._forms))
             self._forms.append(Form.of(series, types, self._hints(dictionary, series)))
-        return self._numbers[key]
+        return slot
 
 
 class Expander:
@@ -170,8 +178,11 @@ def _write_numbers(
     ):
         before = 0
         for number in vector:
-            numbers += signed(number - before)
-            before = number
+            step, before = number - before, number
+            if -64 <= step < 64:  # mostly, and then quickly
+                numbers.append(step << 1 if step >= 0 else ~(step << 1))
+            else:
+                numbers += signed(step)
     out += varint(len(batches)) + varint(len(forms)) + varint(len(numbers))
     if numbers:
         write_plane(out, bytes(numbers), thorough=False)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from headgate.columns import Columns
 from headgate.model import Series
-from headgate.store.arrays import Shape, Stretch
+from headgate.store.arrays import Shape, Stretch, from_columns
 
 MAX_SHAPES = 4_096
 """Shapes that are recognised at once; beyond that they are looked up anew."""
 
 
+COLUMNS_AT_ONCE = 256
+"""That become arrays together."""
+_Arrived = tuple[int, Shape, Columns]
+
+
 @dataclass(frozen=True, slots=True)
 class Unsealed:
-    """Samples of the batch at one journal position, not in a block yet."""
+    """Samples of a shape from a journal position on, not in a block yet."""
 
     position: int
     stretch: Stretch
@@ -25,13 +32,23 @@ class Snapshot:
 
     waiting: tuple[Unsealed, ...]
     sealed: int
+    arrived: tuple[_Arrived, ...] = ()
+
+    def stretches(self, wanted: Callable[[Shape], bool]) -> list[Stretch]:
+        """What is in memory of these shapes, in the order in which it came."""
+        arrived = as_arrays([one for one in self.arrived if wanted(one[1])])
+        return [item.stretch for item in (*self.waiting, *arrived) if wanted(item.stretch.shape)]
 
 
 class Head:
-    """Grows by one writer; a snapshot may be taken from any thread. `sealed`: as in Snapshot."""
+    """Grows by one writer; a snapshot may be taken from any thread. `sealed`: as in Snapshot.
+
+    Columns become arrays many at a time: one by one that is most of what they cost.
+    """
 
     def __init__(self, sealed: int) -> None:
-        self._now: tuple[list[Unsealed], int] = ([], sealed)
+        # What a snapshot takes of these lists only ever grows at its end; all else makes new lists.
+        self._now: tuple[list[Unsealed], list[_Arrived], int] = ([], [], sealed)
         self._shapes: dict[tuple[Series, ...], Shape] = {}
         self._recent: dict[int, tuple[tuple[Series, ...], Shape]] = {}
         self.samples = 0
@@ -50,21 +67,40 @@ class Head:
         self._recent[id(series)] = (series, shape)
         return shape
 
-    def add(self, item: Unsealed) -> None:
-        """Hold samples until they are sealed."""
-        self._now[0].append(item)
-        self.samples += len(item.stretch)
+    def add(self, position: int, shape: Shape, columns: Columns) -> None:
+        """Hold columns of the batch at `position`, the newest so far, until they are sealed."""
+        arrived = self._now[1]
+        arrived.append((position, shape, columns))
+        self.samples += len(columns)
+        if len(arrived) >= COLUMNS_AT_ONCE:
+            self._convert()
 
     def waiting(self) -> list[Unsealed]:
-        """All that is held, in the order in which it came."""
-        return list(self._now[0])
+        """All that is held."""
+        self._convert()
+        return self._now[0]
 
     def sealed(self, end: int) -> None:
         """Everything held is in blocks, which are whole up to the journal position `end`."""
-        self._now = ([], end)  # one assignment: a snapshot is of before or of after
+        self._now = ([], [], end)
         self.samples = 0
 
     def snapshot(self) -> Snapshot:
         """What is held now."""
-        waiting, sealed = self._now
-        return Snapshot(tuple(waiting), sealed)
+        waiting, arrived, sealed = self._now
+        return Snapshot(tuple(waiting), sealed, tuple(arrived))
+
+    def _convert(self) -> None:
+        waiting, arrived, sealed = self._now
+        self._now = (waiting + as_arrays(arrived), [], sealed)
+
+
+def as_arrays(arrived: Sequence[_Arrived]) -> list[Unsealed]:
+    """Columns as arrays, those of a shape together, at the position of the first of them."""
+    shapes: dict[int, list[_Arrived]] = {}
+    for one in arrived:
+        shapes.setdefault(id(one[1]), []).append(one)
+    return [
+        Unsealed(group[0][0], from_columns([columns for _, _, columns in group], group[0][1]))
+        for group in shapes.values()
+    ]

@@ -5,7 +5,7 @@ Nothing here waits for the writer: a snapshot says what is in memory and which b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headgate.model import Series, Value
-from headgate.store.arrays import Line, Stretch, Times, joined, joined_lines
+from headgate.store.arrays import Line, Shape, Stretch, Times, joined, joined_lines
 from headgate.store.day_file import DAY_MS, day_path, days_in, open_day
 from headgate.store.head import Snapshot
 
@@ -146,11 +146,15 @@ def _last_rows(found: Sequence[Line], low: int, high: int, names: Collection[str
             yield line.picked(slice(int(last), int(last) + 1))
 
 
-def _in_memory(snapshot: Snapshot, names: Collection[str]) -> list[_Source]:
+def _in_memory(snapshot: Snapshot, names: Set[str]) -> list[_Source]:
     """What is in memory of each shape that has any of the series."""
+
+    def wanted(shape: Shape) -> bool:
+        return not names.isdisjoint(series.name for series in shape.series)
+
     shapes: dict[int, list[Stretch]] = {}
-    for item in snapshot.waiting:
-        shapes.setdefault(id(item.stretch.shape), []).append(item.stretch)
+    for stretch in snapshot.stretches(wanted):
+        shapes.setdefault(id(stretch.shape), []).append(stretch)
     sources = []
     for stretches in shapes.values():
         shape = stretches[0].shape

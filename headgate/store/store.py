@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headgate import batch as batches
-from headgate.columns import Columns
+from headgate.columns import Columns, picked
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
 from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
 from headgate.store import compact
-from headgate.store.arrays import Shape, from_columns
+from headgate.store.arrays import Shape
 from headgate.store.blocks import Blocks
 from headgate.store.day_file import DAY_MS
 from headgate.store.files import Disk
-from headgate.store.head import MAX_SHAPES, Head, Unsealed
+from headgate.store.head import MAX_SHAPES, Head
 from headgate.store.journal import SEGMENT_BYTES, Journal, Record, RecordKind, start_of_segment
 from headgate.store.lock import RootLock
 from headgate.store.query import Column, newest, query
@@ -195,11 +195,12 @@ class Store:
             if len(self._numbered) >= MAX_SHAPES:
                 self._numbered.clear()
             self._numbered[id(shape)] = shape
-        item: Unsealed | None = Unsealed(position, from_columns(columns, shape))
-        if item is not None and position < self._replayed_end:
-            item = self._blocks.fresh(item)
-        if item is not None:
-            self._head.add(item)
+        if position >= self._replayed_end:
+            self._head.add(position, shape, columns)
+            return
+        rows = [i for i, t in enumerate(columns.times_ms) if position >= self._blocks.through(t // DAY_MS)]
+        if rows:
+            self._head.add(position, shape, picked(columns, rows))
 
     def seal_blocks(self, end: int) -> None:
         """Write everything kept, which is all before the journal position `end`, to the day files.
@@ -234,8 +235,8 @@ class Store:
 
     def days(self) -> list[int]:
         """The UTC days (since 1970) of which there may be samples, ascending."""
-        waiting = self._head.snapshot().waiting
-        held = {day for item in waiting for day in np.unique(item.stretch.times_ms // DAY_MS).tolist()}
+        waiting = self._head.snapshot().stretches(lambda _: True)
+        held = {day for stretch in waiting for day in np.unique(stretch.times_ms // DAY_MS).tolist()}
         return sorted({*self._blocks.days(), *held})
 
     def pending(self, *, live: bool, limit_bytes: int) -> Sequence[Envelope]:

@@ -14,7 +14,7 @@ from headgate.columns import Columns
 from headgate.errors import Fatal, Reject
 from headgate.model import Kind, Series, Value
 from headgate.store import pack, planes, scale
-from headgate.store.arrays import Line, Shape, Stretch, from_columns, joined
+from headgate.store.arrays import Line, Shape, Stretch, from_columns
 from headgate.store.blocks import Blocks
 from headgate.store.day_file import DAY_MS
 from headgate.store.head import Snapshot, Unsealed
@@ -47,7 +47,7 @@ def a_block(draw: st.DrawFn) -> Columns:
 
 
 def stretch(columns: Columns) -> Stretch:
-    return from_columns(columns, Shape(columns.series))
+    return from_columns([columns], Shape(columns.series))
 
 
 def rows_of(lines: list[Line]) -> dict[Series, list[tuple[int, str, int]]]:
@@ -89,7 +89,7 @@ def test_stretches_joined_are_one_after_the_other(blocks: list[Columns]) -> None
             [str(t) for t in columns.times_ms],
         ]
         parts.append(Columns(shape.series, columns.times_ms, values, [columns.quality[0], bytes(n)]))
-    whole = list(joined([from_columns(part, shape) for part in parts]).lines())
+    whole = list(from_columns(parts, shape).lines())
     expected: dict[Series, list[tuple[int, str, int]]] = {A: [], B: []}
     for part in parts:
         for series, rows in rows_in(part).items():
@@ -154,7 +154,7 @@ def rows(t_ms: int, count: int = 3) -> Columns:
 
 
 def unsealed(position: int, columns: Columns) -> Unsealed:
-    return Unsealed(position, from_columns(columns, SHAPE))
+    return Unsealed(position, from_columns([columns], SHAPE))
 
 
 def read(
