@@ -20,8 +20,9 @@ from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
+from headgate.store.replay import Journaled
 from headgate.store.state import Queued
-from headgate.store.store import Journaled, Store
+from headgate.store.store import Store
 from headgate.window.tumbling import Tumbling
 
 log = logging.getLogger(__name__)

@@ -8,46 +8,33 @@ grow, also across segments.
 from __future__ import annotations
 
 import logging
-import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
-from headgate.errors import Fatal
 from headgate.store.files import Disk, fill_zeros
+from headgate.store.segments import (
+    FRAME,
+    HEADER,
+    VERSION,
+    Record,
+    RecordKind,
+    check_header,
+    frame,
+    frames,
+    header,
+    numbers_in,
+    offset_of,
+    path_of,
+    position_of,
+    records,
+    segment_of,
+)
 
 log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 1024 * 1024
 """A quarter of an hour of 1,000 samples a second; a slow card writes it within a second."""
-MAX_RECORD_BYTES = 64 * 1024 * 1024
-MAGIC = b"HGJ1"
-VERSION = 2
-
-_HEADER = struct.Struct("<4sIQ")
-_FRAME = struct.Struct("<II")
-_OFFSET_BITS = 32
-
-
-class RecordKind(IntEnum):
-    """What a record's payload is; the numbers are part of the format."""
-
-    BATCH = 1  # one batch as it came over the bus: written by version 1
-    DICTIONARY = 2
-    BATCHES = 3  # all batches of a commit (headgate/store/compact.py)
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record: where it starts, where the next one may start at the earliest, and what it holds."""
-
-    position: int
-    end: int
-    kind: int
-    payload: bytes
 
 
 class Journal:
@@ -71,23 +58,23 @@ class Journal:
         self._buffer: list[tuple[int, int, bytearray]] = []  # (segment, offset, frames)
         self._fd = -1
         folder.mkdir(parents=True, exist_ok=True)
-        self._segments = sorted(int(path.stem) for path in folder.glob("*.log") if path.stem.isdecimal())
+        self._segments = numbers_in(folder)
         last = self._segments[-1] if self._segments else 0
         self._number = last
-        self._offset = _HEADER.size
+        self._offset = HEADER.size
         self._capacity = 0
         if last:
             self._open_last(last)
         if not last or self.end < at_least:
-            self._number = max(last, at_least >> _OFFSET_BITS) + 1
-            self._offset = _HEADER.size
+            self._number = max(last, segment_of(at_least)) + 1
+            self._offset = HEADER.size
             self._capacity = segment_bytes
             self._make_segment(self._number, segment_bytes)
 
     @property
     def end(self) -> int:
         """The position behind the last record, buffered ones included."""
-        return self._number << _OFFSET_BITS | self._offset
+        return position_of(self._number, self._offset)
 
     @property
     def segment(self) -> int:
@@ -96,7 +83,7 @@ class Journal:
 
     def fits(self, payload: bytes) -> bool:
         """Whether a record goes to this segment."""
-        return self._offset + _FRAME.size + 1 + len(payload) <= self._capacity
+        return self._offset + FRAME.size + 1 + len(payload) <= self._capacity
 
     def roll(self) -> None:
         """Let the next record start a new segment."""
@@ -118,16 +105,15 @@ class Journal:
 
     def append(self, kind: RecordKind, payload: bytes) -> Record:
         """Add a record; it is durable once `sync` returned."""
-        size = _FRAME.size + 1 + len(payload)
+        size = FRAME.size + 1 + len(payload)
         if not self.fits(payload):
             self._number += 1
-            self._offset = _HEADER.size
-            self._capacity = max(self._segment_bytes, _HEADER.size + size)
+            self._offset = HEADER.size
+            self._capacity = max(self._segment_bytes, HEADER.size + size)
         position = self.end
         if not self._buffer or self._buffer[-1][0] != self._number:
             self._buffer.append((self._number, self._offset, bytearray()))
-        body = bytes([kind]) + payload
-        self._buffer[-1][2].extend(_FRAME.pack(len(body), _checksum(position, body)) + body)
+        self._buffer[-1][2].extend(frame(position, kind, payload))
         self._offset += size
         return Record(position, self.end, kind, payload)
 
@@ -146,22 +132,11 @@ class Journal:
         """The durable records that end behind position `start`. A segment that is damaged in its middle is
         read up to there and reported; reading goes on with the next one.
         """
-        for number in list(self._segments):
-            if number < start >> _OFFSET_BITS:
-                continue
-            data = self._path(number).read_bytes()
-            _check_header(self._path(number), data, number)
-            offset = _HEADER.size
-            for record in _frames(data, number):
-                offset = record.end & (1 << _OFFSET_BITS) - 1
-                if record.end > start:
-                    yield record
-            if number != self._segments[-1] and any(data[offset : offset + _FRAME.size]):
-                log.error("%s: damaged at byte %d; what follows in it is lost", self._path(number), offset)
+        yield from records(self._folder, list(self._segments), start)
 
     def drop_before(self, position: int) -> int:
         """Delete the segments that hold nothing at or behind `position`; returns how many."""
-        old = [number for number in self._segments[:-1] if number < position >> _OFFSET_BITS]
+        old = [number for number in self._segments[:-1] if number < segment_of(position)]
         for number in old:
             self._disk.unlink(self._path(number))
             self._segments.remove(number)
@@ -174,19 +149,19 @@ class Journal:
             self._fd = -1
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number}.log"
+        return path_of(self._folder, number)
 
     def _open_last(self, number: int) -> None:
         path = self._path(number)
         data = path.read_bytes()
-        if not data[_HEADER.size :].strip(b"\0") and data[: _HEADER.size] != _header(number, VERSION):
+        if not data[HEADER.size :].strip(b"\0") and data[: HEADER.size] != header(number):
             self._segments.pop()  # cut while it was made
             self._make_segment(number, self._segment_bytes)
             self._capacity = self._segment_bytes
             return
-        version = _check_header(path, data, number)
-        for record in _frames(data, number):
-            self._offset = record.end & (1 << _OFFSET_BITS) - 1
+        version = check_header(path, data, number)
+        for record in frames(data, number):
+            self._offset = offset_of(record.end)
         if version == VERSION:  # else nothing more is written to it
             self._capacity = max(self._segment_bytes, self._offset)
         self._fd = self._disk.open(path)
@@ -200,51 +175,7 @@ class Journal:
             self._disk.close(self._fd)
         self._fd = self._disk.create(self._path(number))
         fill_zeros(self._disk, self._fd, 0, size_bytes)
-        self._disk.write(self._fd, _header(number, VERSION), 0)
+        self._disk.write(self._fd, header(number), 0)
         self._disk.sync(self._fd)
         self._disk.sync_directory(self._folder)
         self._segments.append(number)
-
-
-def _header(number: int, version: int) -> bytes:
-    return _HEADER.pack(MAGIC, version, number)
-
-
-def start_of_segment(position: int) -> int:
-    """Where the segment of a position starts."""
-    return position >> _OFFSET_BITS << _OFFSET_BITS
-
-
-def _frames(data: bytes, number: int) -> Iterator[Record]:
-    """The whole frames of one segment, up to the first that is none."""
-    offset = _HEADER.size
-    while offset + _FRAME.size < len(data):
-        length, crc = _FRAME.unpack_from(data, offset)
-        start = offset + _FRAME.size
-        if not 0 < length <= MAX_RECORD_BYTES or start + length > len(data):
-            return
-        body = data[start : start + length]
-        position = number << _OFFSET_BITS | offset
-        if _checksum(position, body) != crc:
-            return
-        offset = start + length
-        yield Record(position, number << _OFFSET_BITS | offset, body[0], body[1:])
-
-
-def _checksum(position: int, body: bytes) -> int:
-    return zlib.crc32(body, zlib.crc32(position.to_bytes(8, "little")))
-
-
-def _check_header(path: Path, data: bytes, number: int) -> int:
-    """The segment's version."""
-    if len(data) < _HEADER.size or data[:4] != MAGIC:
-        raise Fatal(
-            f"{path} is no journal segment: it starts with {data[:4]!r}; move it aside and start again"
-        )
-    version: int
-    _, version, own = _HEADER.unpack_from(data)
-    if not 1 <= version <= VERSION:
-        raise Fatal(f"{path} is of version {version}, this hub reads 1 to {VERSION}: update headgate.Hub")
-    if own != number:
-        raise Fatal(f"{path} says that it is segment {own}; give it back its name")
-    return version

@@ -5,19 +5,17 @@ Everything here runs in the store's one writer thread (`headgate.store.writer`) 
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from headgate import batch as batches
 from headgate.columns import Columns, picked
 from headgate.config.stateroot import StateRoot
-from headgate.errors import Fatal, Reject
+from headgate.errors import Fatal
 from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
 from headgate.store import compact
 from headgate.store.arrays import Shape
@@ -25,11 +23,13 @@ from headgate.store.blocks import Blocks
 from headgate.store.day_file import DAY_MS
 from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
-from headgate.store.journal import SEGMENT_BYTES, Journal, Record, RecordKind, start_of_segment
+from headgate.store.journal import SEGMENT_BYTES, Journal
 from headgate.store.lock import RootLock
 from headgate.store.query import Column, newest, query
+from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
-from headgate.store.state import Progress, Queued, State, table_from_rows, table_text
+from headgate.store.segments import RecordKind, start_of_segment
+from headgate.store.state import Progress, Queued, State, table_text
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -40,18 +40,6 @@ Previous = tuple[int, int]
 """(epoch, last seq) of the epoch before."""
 Seal = Callable[[EnvelopeId, Previous | None], bytes]
 """Makes an envelope's bytes once its id is known. The second argument counts with seq 1 only."""
-
-
-@dataclass(slots=True)
-class Journaled:
-    """A batch and where the journal holds it, known once the transaction that appended it is left.
-
-    `end` is where the next record may start; batches of one record have positions of their own in it.
-    """
-
-    batch: Batch
-    position: int = 0
-    end: int = 0
 
 
 class Store:
@@ -163,26 +151,11 @@ class Store:
 
     def replay(self) -> Iterator[Journaled]:
         """Every batch from `progress.replay` on; fills in the tables and runs that state.db lacks."""
-        expander = compact.Expander()
-        for record in self.journal.replay(start_of_segment(self._progress.replay)):
-            try:
-                if record.kind == RecordKind.DICTIONARY:
-                    table = table_from_rows(json.loads(record.payload))
-                    self._learn(dictionary_hash(table), table)
-                elif record.kind == RecordKind.BATCH:
-                    yield from self._replayed(record, [batches.decode(record.payload)])
-                elif record.kind == RecordKind.BATCHES:
-                    yield from self._replayed(record, expander.decode(record.payload))
-                else:
-                    log.error("journal: record of unknown kind %d passed over", record.kind)
-            except (Reject, ValueError) as error:
-                log.error("journal: record at %d passed over: %s", record.position, error)
-
-    def _replayed(self, record: Record, found: Sequence[Batch]) -> Iterator[Journaled]:
-        for i, batch in enumerate(found):
-            if record.position + i >= self._progress.replay:
-                self._advance(batch)
-                yield Journaled(batch, record.position + i, record.end)
+        start = self._progress.replay
+        records = self.journal.replay(start_of_segment(start))
+        for item in replayed(records, start, lambda table: self._learn(dictionary_hash(table), table)):
+            self._advance(item.batch)
+            yield item
 
     def keep(self, position: int, columns: Columns) -> None:
         """Hold columns of the batch at `position` until `seal_blocks`; gives new series their ids."""

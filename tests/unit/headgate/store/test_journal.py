@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal
 from headgate.model import Batch
-from headgate.store.journal import Journal, RecordKind
+from headgate.store.journal import Journal
+from headgate.store.segments import RecordKind
 from headgate.store.store import Store
 
 GOLDEN = Path(__file__).parents[3] / "golden/store"
