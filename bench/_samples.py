@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from headgate.model import Batch, ClockState, Frame, Series, dictionary_hash
 
-START_MS = 1_763_683_200_000
-"""2025-11-21 00:00 UTC."""
+START_MS = 1_763_704_800_000
+"""2025-11-21 06:00 UTC."""
 BATCH_FRAMES = 8
 """Frames of 100 doubles that a batch has room for (headgate/batch.py)."""
 _CHUNK = 500

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from headgate.errors import Reject
 from headgate.model import Series
 from headgate.store import pack
 from headgate.store.arrays import Stretch, joined
-from headgate.store.day_file import DAY_MS, SCHEMA, STEPS, VERSION, day_path, days_in
+from headgate.store.day_file import DAY_MS, SCHEMA, STEPS, VERSION, day_path, days_in, open_day
 from headgate.store.head import Unsealed
 from headgate.store.sqlite import connect, migrate, transaction
 
@@ -61,6 +62,16 @@ class Blocks:
             exists = day_path(self.folder, day).exists()
             self._through[day] = _read_through(self._db(day)) if exists else 0
         return self._through[day]
+
+    def newest_through(self) -> int:
+        """The journal position before which some file holds everything: none below it may be used again,
+        also where journal or state.db are lost.
+        """
+        found = 0
+        for day in self.days():
+            with suppress(Reject), open_day(day_path(self.folder, day)) as reader:
+                found = max(found, reader.through())
+        return found
 
     def _write_day(self, day: int, items: Sequence[Unsealed], end: int) -> None:
         through = self.through(day)

@@ -146,6 +146,11 @@ class DayReader:
         ).fetchone()
         return found
 
+    def through(self) -> int:
+        """The journal position before which the file holds everything of its day."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'through'").fetchone()
+        return int(row[0]) if row else 0
+
     def want(self, series: Mapping[int, Series]) -> None:
         """Have `lines` give these series of any block."""
         self._wanted = dict(self.shapes(series))

@@ -121,10 +121,10 @@ class Journal:
         """Write what is buffered; returns once it is on the disk. An older segment is whole before a newer
         one is made.
         """
-        for number, offset, frames in self._buffer:
+        for number, offset, written in self._buffer:
             if number != self._segments[-1]:
-                self._make_segment(number, max(self._segment_bytes, offset + len(frames)))
-            self._disk.write(self._fd, frames, offset)
+                self._make_segment(number, max(self._segment_bytes, offset + len(written)))
+            self._disk.write(self._fd, written, offset)
             self._disk.sync(self._fd)
         self._buffer.clear()
 

@@ -21,11 +21,12 @@ from headgate.store import compact
 from headgate.store.arrays import Shape
 from headgate.store.blocks import Blocks
 from headgate.store.day_file import DAY_MS
+from headgate.store.downsample import Bucket, downsampled
 from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
 from headgate.store.journal import SEGMENT_BYTES, Journal
 from headgate.store.lock import RootLock
-from headgate.store.query import Column, newest, query
+from headgate.store.query import Column, lines, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, start_of_segment
@@ -71,9 +72,8 @@ class Store:
             self._ids = self.state.series_ids()
             self._blocks = Blocks(root.blocks, self._ids)
             opened.callback(self._blocks.close)
-            needed = max(self._progress.packed, self._progress.blocks)
-            if not self._ids:  # a state.db that knows nothing of the blocks that may be there
-                needed = max(needed, *map(self._blocks.through, self._blocks.days()), 0)
+            progress = self._progress
+            needed = max(progress.packed, progress.blocks, self._blocks.newest_through())
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
             self._opened = opened.pop_all()
@@ -197,6 +197,15 @@ class Store:
         """
         snapshot = self._head.snapshot()
         return query(self._blocks.folder, snapshot, names, from_ms, to_ms, newest_first=newest_first)
+
+    def downsampled(
+        self, names: Collection[str], from_ms: int, to_ms: int, step_ms: int, *, newest_first: bool = False
+    ) -> Iterator[tuple[Series, list[Bucket]]]:
+        """As `query`, in buckets that start at multiples of `step_ms`."""
+        found = lines(
+            self._blocks.folder, self._head.snapshot(), names, from_ms, to_ms, newest_first=newest_first
+        )
+        return downsampled(found, step_ms, newest_first=newest_first)
 
     def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
         """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
