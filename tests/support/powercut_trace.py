@@ -11,7 +11,7 @@ from headgate.store.files import Disk
 
 SECTOR = 512
 MODES = ("nothing", "everything", "writes", "sectors", "sectors")
-"""What of the unsynced reaches the disk: none, all, some of the writes, some of the sectors of some writes."""
+"""What of the unsynced reaches the disk: none, all, some of the writes, some sectors of the writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _apply(content: bytearray, op: Op) -> None:
 
 
 class Power:
-    """Plays a trace; may be cut after each operation. Names become durable in the order in which they came."""
+    """Plays a trace; may be cut after each operation. Names become durable in their order."""
 
     def __init__(self) -> None:
         self.marks: list[object] = []
