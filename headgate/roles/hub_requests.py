@@ -36,7 +36,10 @@ Offer = Callable[[Sequence[Queued]], None]
 
 
 class HubRequests:
-    """Everything about requests in one hub. `offer` tells the uplink of envelopes that were queued."""
+    """Everything about requests in one hub. `offer` tells the uplink of envelopes that were queued.
+
+    `reader` runs queries, beside the `writer`.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class HubRequests:
         root: StateRoot,
         store: Store,
         writer: Writer,
+        reader: Writer,
         offer: Offer,
         *,
         tuning: DeskTuning | None = None,
@@ -58,7 +62,7 @@ class HubRequests:
         self._offer = offer
         self._ledger = Ledger(store, thing, Audit(root.audit), ReplySpool(root.replies))
         self._news = FileNews(bus, clock)
-        operations = HubOperations(bus, clock, self.directory, History(store, writer), self._news)
+        operations = HubOperations(bus, clock, self.directory, History(store, reader), self._news)
         self._desk = Desk(
             self._ledger, writer, clock, operations.mapping(), offer, fetch_args, tuning or DeskTuning()
         )
