@@ -63,12 +63,12 @@ def store(site: Site, seconds: int, folder: Path) -> dict[str, float]:
     for second, batches in enumerate(islice(site.seconds(), seconds), 1):
         with cpu.counted("journal"), opened.begin() as tx:
             items = [item for batch in batches if (item := tx.append(batch, b"")) is not None]
-        for item in items:
-            with cpu.counted("columns"):
-                groups, _ = columns_of.from_batch(item.batch, table)
-            with cpu.counted("blocks"):
-                for columns in groups:
-                    opened.keep(item.position, columns)
+        with cpu.counted("columns"):
+            groups = [(item.position, columns_of.from_batch(item.batch, table)[0]) for item in items]
+        with cpu.counted("blocks"):
+            for position, group in groups:
+                for columns in group:
+                    opened.keep(position, columns)
         if second % STATE_EVERY_S == 0 or second == seconds:
             with cpu.counted("state"):
                 _consumed(opened)

@@ -185,7 +185,7 @@ def _write_numbers(
                 numbers += signed(step)
     out += varint(len(batches)) + varint(len(forms)) + varint(len(numbers))
     if numbers:
-        write_plane(out, bytes(numbers), thorough=False)
+        write_plane(out, bytes(numbers))
 
 
 def _read_numbers(
@@ -221,9 +221,9 @@ def _write_qualities(out: bytearray, frames: Sequence[Frame]) -> None:
     flags = bytes([any(frame.quality) for frame in frames])
     codes = b"".join(bytes(frame.quality) for frame, flag in zip(frames, flags, strict=True) if flag)
     if frames:
-        write_plane(out, flags, thorough=False)
+        write_plane(out, flags)
     if codes:
-        write_plane(out, codes, thorough=False)
+        write_plane(out, codes)
 
 
 def _read_qualities(reader: Reader, widths: Sequence[int]) -> list[tuple[int, ...]]:

@@ -243,7 +243,7 @@ def _write_matrix(
     out.append(width)
     planes = np.ascontiguousarray(folded).view(np.uint8).reshape(-1, 8)
     for plane in range(width):
-        write_plane(out, planes[:, plane].tobytes(), thorough=False)
+        write_plane(out, planes[:, plane].tobytes())
 
 
 def _read_matrix(

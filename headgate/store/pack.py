@@ -15,6 +15,7 @@ from headgate.model import Kind, Series
 from headgate.store import pack_v1
 from headgate.store.arrays import DTYPES, Codes, Flags, Line, Stretch, Times, Values
 from headgate.store.planes import (
+    Effort,
     Packed,
     Plan,
     Reader,
@@ -43,11 +44,12 @@ Prepared = tuple[int, int, Plan, int]
 def encode(stretch: Stretch) -> bytes:
     """One block of at least one sample; the series themselves are kept beside it."""
     times = bytearray()
-    write_integers(times, plan(stretch.times_ms.view(np.uint64)[None, :]), 0)
+    effort = Effort()
+    write_integers(times, plan(stretch.times_ms.view(np.uint64)[None, :]), 0, effort)
     prepared = _prepare(stretch)
     streams = [bytes(times)]
     lines = dict(zip(_order(stretch), stretch.lines(), strict=True))
-    streams += [_stream(lines[place], prepared.get(place)) for place in range(len(lines))]
+    streams += [_stream(lines[place], prepared.get(place), effort) for place in range(len(lines))]
     lengths = [len(stream) for stream in streams]
     wide = max(lengths) > 0xFFFF
     directory = np.array(lengths, "<u4" if wide else "<u2").tobytes()
@@ -114,53 +116,53 @@ def _prepare(stretch: Stretch) -> dict[int, Prepared]:
     return found
 
 
-def _stream(line: Line, prepared: Prepared | None) -> bytes:
+def _stream(line: Line, prepared: Prepared | None, effort: Effort) -> bytes:
     out = bytearray(1)
     head = 0
     values = line.values
     gaps, codes = bytearray(), bytearray()
     if line.present is not None and not line.present.all():
         head |= _GAPS
-        write_plane(gaps, np.packbits(line.present, bitorder="little").tobytes())
+        write_plane(gaps, np.packbits(line.present, bitorder="little").tobytes(), effort)
         values = values[line.present]
         prepared = None
     if line.quality is not None and line.quality.any():
         head |= _QUALITY
-        write_plane(codes, line.quality.tobytes())
+        write_plane(codes, line.quality.tobytes(), effort)
     if not len(values):
         form, tail = _EMPTY, b""
     elif prepared is None:
-        form, tail = _single(line.series, values)
+        form, tail = _single(line.series, values, effort)
     else:
         form, decimals, chosen, row = prepared
         found = bytearray([decimals]) if form == _SCALED else bytearray()
-        write_integers(found, chosen, row)
+        write_integers(found, chosen, row, effort)
         tail = bytes(found)
     out[0] = head | form
     return bytes(out + gaps + codes + tail)
 
 
-def _single(series: Series, values: Values) -> tuple[int, bytes]:
+def _single(series: Series, values: Values, effort: Effort) -> tuple[int, bytes]:
     """One series' values: the form and the bytes behind it."""
     out = bytearray()
     if series.kind == "text":
-        return _TEXTS, _texts(values)
+        return _TEXTS, _texts(values, effort)
     if series.kind != "f64":
-        write_integers(out, plan(_as_u64(values[None, :])), 0)
+        write_integers(out, plan(_as_u64(values[None, :])), 0, effort)
         return _INTEGERS, bytes(out)
     floats = values.astype(np.float64, copy=False)
     decimals = series.decimals
     if decimals is None or not scaled(floats, POWERS[decimals])[1].all():
         decimals = guessed(floats)
     if decimals is None:
-        write_integers(out, plan(np.ascontiguousarray(floats).view(np.uint64)[None, :]), 0)
+        write_integers(out, plan(np.ascontiguousarray(floats).view(np.uint64)[None, :]), 0, effort)
         return _BITS, bytes(out)
     out.append(decimals)
-    write_integers(out, plan(scaled(floats, POWERS[decimals])[0].view(np.uint64)[None, :]), 0)
+    write_integers(out, plan(scaled(floats, POWERS[decimals])[0].view(np.uint64)[None, :]), 0, effort)
     return _SCALED, bytes(out)
 
 
-def _texts(values: Values) -> bytes:
+def _texts(values: Values, effort: Effort) -> bytes:
     """The different texts once, in the order of their first, then which it is each time."""
     numbers: dict[str, int] = {}
     which = [numbers.setdefault(text, len(numbers)) for text in values.tolist()]
@@ -170,8 +172,8 @@ def _texts(values: Values) -> bytes:
         out += varint(len(text))
     flat = b"".join(texts)
     if flat:
-        write_plane(out, flat)
-    write_integers(out, plan(np.array([which], np.uint64)), 0)
+        write_plane(out, flat, effort)
+    write_integers(out, plan(np.array([which], np.uint64)), 0, effort)
     return bytes(out)
 
 

@@ -18,7 +18,10 @@ U64 = NDArray[np.uint64]
 _STORED, _CONSTANT, _DEFLATED = 0, 1, 2
 _MASK = (1 << 64) - 1
 _MOST = 1 << 26
+_LOST_OFTEN = 8
 _WORTH_TRYING_BYTES = 16
+_WORTH_QUICKLY_BYTES = 160
+"""Where it is to be quick, nothing is gained below: a sync writes a page of 4 KiB in any case."""
 _WORTH_MORE_BYTES = 48
 """A plane that is smaller than this after run-length coding is not tried a second way."""
 
@@ -90,15 +93,35 @@ def read_signed(reader: Reader) -> int:
     return (found >> 1 ^ (_MASK if found & 1 else 0)) & _MASK
 
 
-def write_plane(out: bytearray, data: bytes, *, thorough: bool = True) -> None:
-    """Bytes whose count the reader knows, in the cheapest way there is; quickly, if not thoroughly."""
+class Effort:
+    """Whether a second way to pack a plane is worth a try: where it has lost often, it is rarely."""
+
+    def __init__(self) -> None:
+        self._lost = 0
+
+    def worth(self) -> bool:
+        """Ask before each plane."""
+        if self._lost >= _LOST_OFTEN:
+            self._lost += 1
+        return self._lost < _LOST_OFTEN or self._lost % _LOST_OFTEN == 0
+
+    def told(self, *, won: bool) -> None:
+        """What came of it."""
+        self._lost = 0 if won else max(self._lost + 1, 1)
+
+
+def write_plane(out: bytearray, data: bytes, effort: Effort | None = None) -> None:
+    """Bytes whose count the reader knows, in the cheapest way there is; with no `effort`, in a quick one."""
     if data.count(data[:1]) == len(data):
         out.append(_CONSTANT)
         out += data[:1]
         return
-    best = _deflate(data, zlib.Z_RLE) if len(data) >= _WORTH_TRYING_BYTES else data
-    if thorough and len(best) > _WORTH_MORE_BYTES:
-        best = min(best, _deflate(data, zlib.Z_DEFAULT_STRATEGY), key=len)
+    worth_bytes = _WORTH_QUICKLY_BYTES if effort is None else _WORTH_TRYING_BYTES
+    best = _deflate(data, zlib.Z_RLE) if len(data) >= worth_bytes else data
+    if effort is not None and len(best) > _WORTH_MORE_BYTES and effort.worth():
+        other = _deflate(data, zlib.Z_DEFAULT_STRATEGY)
+        effort.told(won=len(other) < len(best))
+        best = min(best, other, key=len)
     length = varint(len(best))
     if len(best) + len(length) < len(data):
         out.append(_DEFLATED)
@@ -163,7 +186,7 @@ def _spread(rows: U64) -> NDArray[np.float64]:
     return found
 
 
-def write_integers(out: bytearray, chosen: Plan, row: int) -> None:
+def write_integers(out: bytearray, chosen: Plan, row: int, effort: Effort) -> None:
     """One row of a plan; it has one sample or more."""
     order = chosen.orders[row]
     steps = chosen.steps[order][row]
@@ -179,7 +202,7 @@ def write_integers(out: bytearray, chosen: Plan, row: int) -> None:
     above = (steps - np.uint64(low & _MASK)).astype("<u8", copy=False)
     planes = above.view(np.uint8).reshape(-1, 8)
     for plane in range(width):
-        write_plane(out, planes[:, plane].tobytes())
+        write_plane(out, planes[:, plane].tobytes(), effort)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def test_stretches_joined_are_one_after_the_other(blocks: list[Columns]) -> None
 @given(st.lists(st.integers(0, (1 << 64) - 1), min_size=1, max_size=50))
 def test_integers_come_back_modulo_two_to_the_64(numbers: list[int]) -> None:
     out = bytearray()
-    planes.write_integers(out, planes.plan(np.array([numbers], np.uint64)), 0)
+    planes.write_integers(out, planes.plan(np.array([numbers], np.uint64)), 0, planes.Effort())
     reader = planes.Reader(bytes(out))
     assert planes.read_integers(reader, len(numbers)).tolist() == numbers
     reader.end()

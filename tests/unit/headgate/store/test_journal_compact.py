@@ -77,7 +77,7 @@ def readings(seq: int, frames: int) -> list[Batch]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("frames", "first", "then"), [(1, 5.0, 1.3), (50, 1.2, 0.7)])
+@pytest.mark.parametrize(("frames", "first", "then"), [(1, 5.0, 2.5), (50, 1.2, 0.7)])
 def test_records_are_small(frames: int, first: float, then: float) -> None:
     one = compactor()
     sizes = [len(one.encode(readings(seq, frames))) / (10 * frames * 6) for seq in (3, 4, 5)]
