@@ -15,7 +15,7 @@ from functools import partial
 
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Value
-from headgate.store.compact_rows import Form, Last, Rows, read_form, read_rows, write_rows
+from headgate.store.compact_rows import Form, Memory, Rows, read_form, read_rows, write_rows
 from headgate.store.planes import Reader, read_plane, read_signed, signed, varint, write_plane
 
 Hints = Callable[[bytes, Sequence[int]], Sequence[int | None]]
@@ -54,7 +54,7 @@ class Compactor:
         self._runs: dict[_Common, int] = {}
         self._slots: dict[_FormKey, _Slot] = {}
         self._forms: list[Form] = []
-        self._last: Last = {}
+        self._memory = Memory()
 
     def encode(self, batches: Sequence[Batch]) -> bytes:
         """One record, of as many bytes as batches at least. It must be written, or `restart` be called."""
@@ -87,7 +87,7 @@ class Compactor:
         while True:
             out = bytearray()
             forms = {slot.number: self._forms[slot.number] for slot in slots}
-            misfits = write_rows(out, forms, rows, self._last)
+            misfits = write_rows(out, forms, rows, self._memory)
             if not misfits:
                 return out
             for slot in slots:
@@ -116,7 +116,7 @@ class Expander:
         self._lost = False
         self._runs: list[_Common] = []
         self._forms: list[Form] = []
-        self._last: Last = {}
+        self._memory = Memory()
 
     def decode(self, payload: bytes) -> list[Batch]:
         """The batches of the next record. Raises Reject for what is none."""
@@ -130,7 +130,7 @@ class Expander:
             self._forms += [read_form(reader) for _ in range(reader.count())]
             made, counts, which, times = _read_numbers(reader, self._runs)
             qualities = _read_qualities(reader, [len(self._forms[at].series) for at in which])
-            found = read_rows(reader, self._forms, which, self._last)
+            found = read_rows(reader, self._forms, which, self._memory)
             rows = {at: iter(found[at]) for at in found}
             frames = [
                 Frame(time, self._forms[at].series, next(rows[at]), quality)

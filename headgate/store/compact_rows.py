@@ -26,8 +26,27 @@ _CLASS = dict.fromkeys(SCALED, "s")
 _I64 = range(-(1 << 63), 1 << 63)
 
 
-Last = dict[tuple[int, str], U64]
-"""The row before, of each form and class of columns."""
+@dataclass(slots=True)
+class Memory:
+    """What records go on from: the row before of each form and class of columns; and what is stacked often."""
+
+    rows: dict[tuple[int, str], U64] = field(default_factory=dict)
+    powers: dict[tuple[int, ...], NDArray[np.float64]] = field(default_factory=dict)
+
+    def before(self, columns: int, members: Sequence[int], kind: str) -> U64:
+        """The row before of each form, zeros where there is none."""
+        nothing = np.zeros(columns, np.uint64)
+        return np.stack([self.rows.get((at, kind), nothing) for at in members])
+
+    def powers_of(
+        self, forms: Mapping[int, Form], members: Sequence[int], sizes: Sequence[int]
+    ) -> NDArray[np.float64]:
+        """Powers of ten for so many rows of each form."""
+        key = tuple(members)
+        found = self.powers.get(key)
+        if found is None:
+            found = self.powers[key] = np.stack([forms[at].powers for at in members])
+        return found if len(found) == sum(sizes) else np.repeat(found, sizes, axis=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +106,15 @@ def read_form(reader: Reader) -> Form:
 
 
 def write_rows(
-    out: bytearray, forms: Mapping[int, Form], rows: Sequence[Rows], last: Last
+    out: bytearray, forms: Mapping[int, Form], rows: Sequence[Rows], memory: Memory
 ) -> dict[int, dict[int, str]]:
-    """Rows of each form, family by family, after those in `last`, which becomes theirs.
+    """Rows of each form, family by family, after those in `memory`, which becomes theirs.
 
     Where values do not fit: which codes of which form are to change. Then what was written is of no use, and
-    `last` stays.
+    `memory` stays.
     """
     misfits: dict[int, dict[int, str]] = {}
-    ends: Last = {}
+    ends: dict[tuple[int, str], U64] = {}
     by_number = dict(zip(forms, rows, strict=True))
     for family, members in _families(forms).items():
         sizes = [len(by_number[at]) for at in members]
@@ -108,13 +127,15 @@ def write_rows(
                 out += varint(len(text))
                 write_plane(out, text)
             elif kind != NOTHING:
-                numbers, wrong = _numbers(kind, part, _powers(forms, members, sizes) if kind == "s" else None)
+                numbers, wrong = _numbers(
+                    kind, part, memory.powers_of(forms, members, sizes) if kind == "s" else None
+                )
                 if wrong is not None:
                     _note(misfits, members, sizes, places, wrong, JSON if kind == INTEGERS else BITS)
                 else:
-                    _write_matrix(out, numbers, members, sizes, kind, last, ends)
+                    _write_matrix(out, numbers, members, sizes, kind, memory, ends)
     if not misfits:
-        last |= ends
+        memory.rows |= ends
     return misfits
 
 
@@ -150,7 +171,7 @@ def _note(
 
 
 def read_rows(
-    reader: Reader, forms: Sequence[Form], which: Sequence[int], last: Last
+    reader: Reader, forms: Sequence[Form], which: Sequence[int], memory: Memory
 ) -> dict[int, list[tuple[Value, ...]]]:
     """The rows of each form that has any; `which` has the form of each row. Raises Reject."""
     used = {at: forms[at] for at in dict.fromkeys(which)}
@@ -161,7 +182,7 @@ def read_rows(
         columns: dict[int, Iterable[Value]] = {}
         for kind in sorted(set(family)):
             places = used[members[0]].places(kind)
-            part = _read_class(reader, kind, len(places), used, members, sizes, last)
+            part = _read_class(reader, kind, len(places), used, members, sizes, memory)
             columns |= zip(places, zip(*part, strict=True), strict=True)
         flat = list(zip(*(columns[i] for i in range(len(family))), strict=True))
         start = 0
@@ -178,7 +199,7 @@ def _read_class(
     forms: Mapping[int, Form],
     members: Sequence[int],
     sizes: Sequence[int],
-    last: Last,
+    memory: Memory,
 ) -> Rows:
     total = sum(sizes)
     if kind == NOTHING:
@@ -188,20 +209,17 @@ def _read_class(
         if not isinstance(found, list) or len(found) != total or any(len(row) != width for row in found):
             raise Reject(f"not {total} rows of {width} values")
         return found
-    numbers = _read_matrix(reader, width, members, sizes, kind, last)
+    numbers = _read_matrix(reader, width, members, sizes, kind, memory)
     if kind == INTEGERS:
         integers: list[list[Value]] = numbers.view(np.int64).tolist()
         return integers
     if kind == BITS:
         doubles: list[list[Value]] = numbers.view(np.float64).tolist()
         return doubles
-    values: list[list[Value]] = unscaled(numbers.view(np.int64), _powers(forms, members, sizes)).tolist()
+    values: list[list[Value]] = unscaled(
+        numbers.view(np.int64), memory.powers_of(forms, members, sizes)
+    ).tolist()
     return values
-
-
-def _powers(forms: Mapping[int, Form], members: Sequence[int], sizes: Sequence[int]) -> NDArray[np.float64]:
-    powers = np.stack([forms[at].powers for at in members])
-    return powers if len(powers) == sum(sizes) else np.repeat(powers, sizes, axis=0)
 
 
 def _families(forms: Mapping[int, Form]) -> dict[str, list[int]]:
@@ -223,11 +241,11 @@ def _write_matrix(
     members: Sequence[int],
     sizes: Sequence[int],
     kind: str,
-    last: Last,
-    ends: Last,
+    memory: Memory,
+    ends: dict[tuple[int, str], U64],
 ) -> None:
     """Rows as differences from the row of their form before; those that have none as they are."""
-    before = _before(numbers.shape[1], members, kind, last)
+    before = memory.before(numbers.shape[1], members, kind)
     if len(numbers) == len(members):
         steps = numbers - before
     else:
@@ -247,7 +265,7 @@ def _write_matrix(
 
 
 def _read_matrix(
-    reader: Reader, columns: int, members: Sequence[int], sizes: Sequence[int], kind: str, last: Last
+    reader: Reader, columns: int, members: Sequence[int], sizes: Sequence[int], kind: str, memory: Memory
 ) -> U64:
     total, width = sum(sizes), reader.u8()
     if width > 8:
@@ -257,20 +275,15 @@ def _read_matrix(
         planes[:, plane] = np.frombuffer(read_plane(reader, total * columns), np.uint8)
     folded = planes.view("<u8").reshape(total, columns).astype(np.uint64)
     numbers = (folded >> np.uint64(1)) ^ (np.uint64(0) - (folded & np.uint64(1)))
-    before = _before(columns, members, kind, last)
+    before = memory.before(columns, members, kind)
     start = 0
     for row, (at, size) in enumerate(zip(members, sizes, strict=True)):
         part = numbers[start : start + size]
         part[0] += before[row]
         np.cumsum(part, axis=0, out=part)
-        last[at, kind] = part[-1].copy()
+        memory.rows[at, kind] = part[-1].copy()
         start += size
     return numbers
-
-
-def _before(columns: int, members: Sequence[int], kind: str, last: Last) -> U64:
-    nothing = np.zeros(columns, np.uint64)
-    return np.stack([last.get((at, kind), nothing) for at in members])
 
 
 def _code(kind: type, hint: int | None) -> str:
