@@ -28,7 +28,7 @@ _I64 = range(-(1 << 63), 1 << 63)
 
 @dataclass(slots=True)
 class Memory:
-    """What records go on from: the row before of each form and class of columns; and what is stacked often."""
+    """What records go on from: the row before of each form and class of columns; what is stacked often."""
 
     rows: dict[tuple[int, str], U64] = field(default_factory=dict)
     powers: dict[tuple[int, ...], NDArray[np.float64]] = field(default_factory=dict)
