@@ -25,8 +25,9 @@ from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
 from headgate.roles.hub_windows import Windows
+from headgate.store.replay import Journaled
 from headgate.store.state import Queued
-from headgate.store.store import Journaled, Store
+from headgate.store.store import Store
 from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class PipelineTuning:
-    """How long things may wait. `live_age_ms`: samples older than that when sealed go by stream backlog."""
+    """How long things may wait. `live_age_ms`: samples older than that when sealed go by stream backlog.
+
+    Blocks of ten minutes of 1 Hz keep half a byte a sample; until then a sample takes 8 B of memory, and is
+    read again from the journal at start.
+    """
 
     idle_ms: int = 15_000
     live_age_ms: int = 30_000
-    blocks_every_ms: int = 60_000
-    blocks_samples: int = 200_000
+    blocks_every_ms: int = 600_000
+    blocks_samples: int = 600_000
 
 
 @dataclass(slots=True)
