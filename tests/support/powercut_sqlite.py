@@ -41,7 +41,8 @@ class _File(ctypes.Structure):
 
 
 _FileP = ctypes.POINTER(_File)
-_Open = ctypes.CFUNCTYPE(_Int, _Pointer, _Text, _FileP, _Int, ctypes.POINTER(_Int))
+# The name as a pointer: SQLite keeps it as long as the file is open, so it must be SQLite's own.
+_Open = ctypes.CFUNCTYPE(_Int, _Pointer, _Pointer, _FileP, _Int, ctypes.POINTER(_Int))
 _Delete = ctypes.CFUNCTYPE(_Int, _Pointer, _Text, _Int)
 _Close = ctypes.CFUNCTYPE(_Int, _FileP)
 _Write = ctypes.CFUNCTYPE(_Int, _FileP, _Pointer, _Int, _I64)
@@ -95,8 +96,8 @@ class _Layer:
         self._kept.append(callback)
         return ctypes.cast(callback, _Pointer)
 
-    def _on_open(self, _: Any, name: bytes | None, file: Any, flags: int, out: Any) -> int:
-        path = Path(name.decode()) if name else None
+    def _on_open(self, _: Any, name: int | None, file: Any, flags: int, out: Any) -> int:
+        path = Path(ctypes.string_at(name).decode()) if name else None
         new = path is not None and not path.exists()
         rc = int(self._open(self._original, name, file, flags, out))
         if rc == _OK and path is not None:
