@@ -48,6 +48,9 @@ class Options:
     parameters: Mapping[str, str] | None = None
 
 
+CANCEL_AGAIN_S: Final = 0.5
+
+
 class Acknowledgements:
     """Publishes for the data plane, and loses acknowledgements when told to."""
 
@@ -116,11 +119,21 @@ async def run(options: Options, stop: asyncio.Event) -> None:
             sys.stdout.write(f"simulated cloud: ready, see {options.directory / READY}\n")
             sys.stdout.flush()
             await stop.wait()
-            for task in tasks:
-                task.cancel()
             # What waits for S3 must not keep the handlers from ending.
-            s3.cut()
+            await _end(tasks, meanwhile=s3.cut)
         write_json(options.directory / "counters.json", count())
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]], *, meanwhile: Callable[[], None]) -> None:
+    """Cancel until all have ended: asyncio.wait_for of Python 3.11, which aiomqtt publishes with, loses a
+    cancellation that comes together with what it waits for.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        meanwhile()
+        _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 def _engines(stack: Stack, sqs: Any, urls: Mapping[str, str], counters: Counters) -> list[RuleEngine]:
