@@ -9,6 +9,8 @@ from math import floor, isfinite
 from headgate.errors import Reject
 from headgate.model import Value
 
+EXACT = 1 << 53
+"""Integers up to here are exact as a double (IEEE 754 binary64)."""
 MAX_SAID = 40
 """Characters of a text that errors repeat."""
 
