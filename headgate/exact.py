@@ -28,12 +28,16 @@ def finite(value: Value) -> int | float:
     raise Unwritable(f"{said(value)} is no number")
 
 
-def descaled(value: int | float, factor: int, offset: int, decimals: int) -> int:
+def descaled(value: int | float, factor: int, offset: int, decimals: int, *, double: bool = False) -> int:
     """The raw integer that reads as `value` = (raw * factor + offset) / 10^decimals. Raises Unwritable where
-    none does, and OverflowError where the number is beyond a double."""
+    none does, and OverflowError where the number is beyond a double.
+
+    `double`: it reads as a double also where it has no decimals.
+    """
     exact = unscaled(value, factor, offset, decimals)
     raw: int = round(exact)
-    if _scaled(raw, factor, offset, decimals) == value:
+    meant = _scaled(raw, factor, offset, decimals)
+    if (float(meant) if double else meant) == value:
         return raw
     below, above = (_scaled(number, factor, offset, decimals) for number in (floor(exact), floor(exact) + 1))
     low, high = sorted((below, above))

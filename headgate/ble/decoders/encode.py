@@ -85,14 +85,15 @@ def _integer(field: Field, value: Value) -> int:
     """The integer that is meant, before it is shifted to its mask."""
     if field.texts:
         return number_of_text(field.texts, value)
+    scaled = field.quantity.form == "scaled"
     try:
-        number = descaled(finite(value), field.factor, field.offset, field.decimals)
+        number = descaled(finite(value), field.factor, field.offset, field.decimals, double=scaled)
     except OverflowError:
         raise Unwritable(f"{said(value)} does not fit type {field.type}") from None
     low, high = _limits(field)
     if not low <= number <= high:
         raise Unwritable(f"{said(value)} does not fit type {field.type}: its raw integer would be {number}")
-    if field.quantity.form == "scaled" and abs(number) > EXACT:
+    if scaled and abs(number) > EXACT:
         raise Unwritable(f"{said(value)} is not one raw integer: beyond 2^53 a double means several")
     return number
 

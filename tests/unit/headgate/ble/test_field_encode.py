@@ -63,7 +63,13 @@ def test_integers_come_back(data: st.DataObject, type_: str, order: str, at: int
     st.sampled_from(INTEGERS),
     orders,
     st.sampled_from(
-        [{"decimals": 1}, {"scale": 0.25, "offset": -7.5}, {"scale": -3}, {"scale": 1e-9}, {"offset": -40}]
+        [
+            {"decimals": 1},
+            {"scale": 0.25, "offset": -7.5},
+            {"scale": -3},
+            {"scale": 1e-9},
+            {"offset": -40},
+        ]
     ),
     contents,
 )
@@ -77,6 +83,13 @@ def test_what_was_read_can_be_written_back(
     before = put(plain, raw, content)
     value = meant(field, before)
     assert put(field, value, content) == before
+
+
+@given(st.integers(0, (1 << 24) - 1), contents)
+def test_a_large_scale_reads_as_doubles_and_is_written_from_them(raw: int, content: bytes) -> None:
+    field = field_of("uint24", scale=1e15)
+    before = put(field_of("uint24"), raw, content)
+    assert put(field, meant(field, before), content) == before
 
 
 @given(st.data(), st.sampled_from(sorted(FLOATS)), orders, contents)
