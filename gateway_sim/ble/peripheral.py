@@ -161,11 +161,7 @@ class Peripherals:
         """Send what a connected station notifies."""
         for path, interfaces in tuple(self._tree.objects.items()):
             of_it = path.startswith(station.path + "/") and CHARACTERISTIC in interfaces
-            if (
-                of_it
-                and self._place(path)[1] not in station.settings
-                and interfaces[CHARACTERISTIC]["Notifying"].value
-            ):
+            if of_it and interfaces[CHARACTERISTIC]["Notifying"].value:
                 value = station.glance(self._place(path)[1])
                 self._tree.change(path, CHARACTERISTIC, {"Value": Variant("ay", value)})
 

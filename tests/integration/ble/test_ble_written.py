@@ -44,12 +44,14 @@ class Thermostat:
 
 
 @asynccontextmanager
-async def thermostat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Thermostat]:
+async def thermostat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, timeout_s: float = 1.5
+) -> AsyncIterator[Thermostat]:
     async with running([room_thermostat(1)], tmp_path, seed=1) as (radio, control):
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", radio.bus_address)
         driver = BleDriver(SystemClock())
         section = ble_section(radio)
-        section["devices"][0] |= {"interval_s": 0.5, "timeout_s": 1.5}
+        section["devices"][0] |= {"interval_s": 0.5, "timeout_s": timeout_s}
         driver.apply(driver.plan(section))
         async with asyncio.TaskGroup() as group:
             task = group.create_task(driver.run(lambda frame: None))
@@ -122,7 +124,7 @@ async def test_a_write_that_fails_says_what_became_of_it_and_is_never_sent_again
 async def test_nothing_is_sent_to_a_device_that_cannot_be_read_or_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with thermostat(tmp_path, monkeypatch) as device:
+    async with thermostat(tmp_path, monkeypatch, 0.5) as device:
         await device.write(setpoint=20.5)
         device.control.hang_reads(True)
         (row,) = rows(await device.write(mode="off"))
