@@ -124,7 +124,7 @@ async def test_a_write_that_fails_says_what_became_of_it_and_is_never_sent_again
 async def test_nothing_is_sent_to_a_device_that_cannot_be_read_or_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with thermostat(tmp_path, monkeypatch, 0.5) as device:
+    async with thermostat(tmp_path, monkeypatch, 1.2) as device:
         await device.write(setpoint=20.5)
         device.control.hang_reads(True)
         (row,) = rows(await device.write(mode="off"))
