@@ -209,7 +209,7 @@ class BleakSession:
         except BleakCharacteristicNotFoundError as error:
             raise Denied(f"there is no characteristic {uuid}") from error
         except FAILURES as error:
-            raise _write_error(uuid, error) from error
+            raise write_error(uuid, error) from error
 
     async def close(self) -> None:
         """See `Session.close`. Also after the device went: without it each drop leaks a bus connection."""
@@ -219,7 +219,7 @@ class BleakSession:
             self._closed()
 
 
-def _write_error(uuid: str, error: BaseException) -> HeadgateError:
+def write_error(uuid: str, error: BaseException) -> HeadgateError:
     """What a failed write came to; where that is not certain, it may be written."""
     if isinstance(error, BleakGATTProtocolError):
         said = f"characteristic {uuid}: {error.code.name.lower()}"

@@ -91,20 +91,20 @@ class Peer:
 
 
 class World:
-    """Devices d1 and d2 of one own format, polled too seldom to matter."""
+    """Devices d1 and so on of one own format, with one connection at a time."""
 
-    def __init__(self, *values: dict[str, Any], **device: Any) -> None:
+    def __init__(self, *values: dict[str, Any], devices: int = 2, **device: Any) -> None:
         self.clock = ManualClock()
         self.peer = Peer(self.clock)
         self.driver = BleDriver(self.clock, stack=lambda *_: (self.peer, StillController()))
-        devices = [
+        described = [
             {"name": f"d{n}", "address": ADDRESS.format(n), "profile": "own", "interval_s": 86_400, **device}
-            for n in (1, 2)
+            for n in range(1, devices + 1)
         ]
         formats = [{"name": "own", "values": list(values)}]
         self.driver.apply(
             self.driver.plan(
-                {"formats": formats, "devices": devices, "adapters": [{"name": "hci0", "connections": 1}]}
+                {"formats": formats, "devices": described, "adapters": [{"name": "hci0", "connections": 1}]}
             )
         )
 
@@ -152,6 +152,18 @@ async def test_values_of_one_device_share_its_connection_and_one_device_follows_
         reply = await world.write(("setpoint", 1), ("level", 9), ("d2/level", 8))
         assert [row["outcome"] for row in rows(reply)] == ["verified"] * 3
         assert [each for each in peer.log if each[0] == "c"] == ["connect 01", "close", "connect 02", "close"]
+
+
+async def test_a_write_waits_for_the_session_in_flight_and_for_no_poll() -> None:
+    world = World(LEVEL | ALLOWED, interval_s=0.1, devices=9)
+    async with world.running() as peer:
+        await world.clock.advance(1_000)
+        peer.log.clear()
+        reply = await world.write(("d5/level", 9))
+        assert rows(reply)[0]["outcome"] == "verified"
+        connects = [each for each in peer.log[: peer.log.index("write aa02 09")] if each[0] == "c"]
+        assert len([each for each in connects if each != "close"]) <= 2
+        assert "connect 05" in connects
 
 
 async def test_a_device_is_paired_with_only_where_the_site_says_so() -> None:
