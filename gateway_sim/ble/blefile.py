@@ -70,6 +70,11 @@ def sent_path(directory: Path, device: str) -> Path:
     return directory / f"{device}.sent.jsonl"
 
 
+def settings_path(directory: Path, device: str) -> Path:
+    """Where the radio records reads and writes of what can be set of a device."""
+    return directory / f"{device}.settings.jsonl"
+
+
 def write(radio: Radio, directory: Path) -> Path:
     """Write `ble.json` so that a reader sees all of it or none."""
     path = directory / FILE_NAME

@@ -219,8 +219,11 @@ class Bluetoothd:
         value = await self.peripherals.read(call.path or "")
         return None if value is None else ("ay", [value])
 
-    async def _write(self, _: Message) -> Answer:
-        raise Refusal.bluez("NotPermitted", "Write not permitted")
+    async def _write(self, call: Message) -> Answer | None:
+        data, options = call.body
+        response = "type" not in options or options["type"].value != "command"
+        done = await self.peripherals.write(call.path or "", data, response=response)
+        return EMPTY if done else None
 
     async def _start_notify(self, call: Message) -> Answer:
         self.peripherals.notify(call.path or "", on=True)

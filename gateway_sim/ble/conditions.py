@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 BLUEZ_5_66, BLUEZ_5_87 = (5, 66), (5, 87)
+
+Writes = Literal["take", "refuse", "hang", "drop", "lose", "keep"]
+"""What becomes of a write: it is taken; refused; never answered and not taken; taken, or not (`lose`), and
+the connection ends in place of an answer; answered as if it were taken, and the old value is kept."""
 
 
 @dataclass(slots=True)
@@ -15,11 +20,13 @@ class Conditions:
     power has been off. `deaf`: the controller reports nothing and says nothing of it, until the power has
     been off. `busy`: discovery is refused for as long as somebody else is at it. `absent`: names of devices
     that are out of range. `held`: paths of devices whose connection outlived its daemon: they do not send.
+    `writes`: what becomes of writes.
     `passive`: the daemon has advertisement monitors. `bluez`: the version whose rules of signalling hold.
     """
 
     hang_reads: bool = False
     hang_connects: bool = False
+    writes: Writes = "take"
     busy: bool = False
     wedged: bool = False
     deaf: bool = False

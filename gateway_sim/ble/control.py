@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from gateway_sim.ble.blefile import BleError
+from gateway_sim.ble.conditions import Writes
 
 SWITCHES = ("power", "plug", "hang_reads", "hang_connects", "busy", "deaf", "passive")
 HELP = (
     ", ".join(f'{{"{name}": bool}}' for name in SWITCHES)
-    + ', {"drop": NAME}, {"absent": [NAME]}, {"strangers": PER_S}, {"bluez": "5.66"}'
+    + ', {"drop": NAME}, {"absent": [NAME]}, {"strangers": PER_S}, {"writes": HOW}, {"bluez": "5.66"}'
     + ', {"restart": "clean" or "killed", "down_s": S}, or {} to only ask'
 )
 MAX_STRANGERS_PER_S = 1_000
@@ -38,6 +39,7 @@ class Faulty(Protocol):
     def drop(self, name: str) -> None: ...
     def absent(self, names: Sequence[str]) -> None: ...
     def strangers(self, per_s: float) -> None: ...
+    def writes(self, how: Writes) -> None: ...
     def bluez(self, version: str) -> None: ...
     async def restart(self, how: Literal["clean", "killed"], down_s: float = ...) -> None: ...
 
@@ -57,6 +59,8 @@ async def carry_out(radio: Faulty, line: bytes) -> dict[str, object]:
             radio.absent(names)
         case [("strangers", int(per_s) | float(per_s))] if 0 <= per_s <= MAX_STRANGERS_PER_S:
             radio.strangers(per_s)
+        case [("writes", "take" | "refuse" | "hang" | "drop" | "lose" | "keep" as how)]:
+            radio.writes(how)
         case [("bluez", str(version))] if re.fullmatch(r"\d+\.\d+", version):
             radio.bluez(version)
         case [("restart", "clean" | "killed" as how)]:

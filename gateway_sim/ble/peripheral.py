@@ -40,6 +40,7 @@ class Peripherals:
         self._tree, self._stations, self._monotonic_s = tree, stations, monotonic_s
         self._conditions = conditions
         self._seen_s: dict[str, float] = {}
+        self._stuck: set[str] = set()
 
     def seen(self, station: Station, advertisement: Advertisement, rssi_dbm: int) -> None:
         """A packet came in: the device appears, or its properties change, in one signal."""
@@ -103,6 +104,7 @@ class Peripherals:
 
     def disconnect(self, path: str) -> None:
         """End the connection, if there is one."""
+        self._stuck.discard(path)
         if not self.is_connected(path):
             return
         off = Variant("b", False)
@@ -119,16 +121,38 @@ class Peripherals:
 
     async def read(self, path: str) -> bytes | None:
         """A characteristic's value, recorded as read; None when reads hang."""
-        if self._conditions.hang_reads:
+        if self._conditions.hang_reads or _device_of(path) in self._stuck:
             return None
         await asyncio.sleep(READ_S)
         if path not in self._tree.objects:
             raise Refusal.bluez("Failed", "Not connected")
         station, tag = self._place(path)
         # No await from here to the reply: what is recorded as answered is answered.
-        value = station.read(tag)
+        value = station.setting(tag) if tag in station.settings else station.read(tag)
         self._tree.objects[path][CHARACTERISTIC]["Value"] = Variant("ay", value)
         return value
+
+    async def write(self, path: str, data: bytes, *, response: bool) -> bool:
+        """Write a characteristic, or do what the conditions say; whether there is an answer."""
+        await asyncio.sleep(READ_S)
+        if path not in self._tree.objects:
+            raise Refusal.bluez("Failed", "Not connected")
+        station, tag = self._place(path)
+        how = self._conditions.writes
+        if tag not in station.settings or how == "refuse":
+            raise Refusal.bluez("NotPermitted", "Write not permitted")
+        if len(data) != len(station.settings[tag]):
+            raise Refusal.bluez("InvalidArguments", "Invalid Length")
+        station.write(tag, data, response=response, taken=how in ("take", "drop"))
+        if how == "hang":
+            # The next request of a connection waits for the answer to this one (Core, Vol 3, Part F, 3.3.2).
+            self._stuck.add(station.path)
+            return not response
+        if how in ("drop", "lose"):
+            self.disconnect(station.path)
+            if response:
+                raise Refusal.bluez("Failed", "Operation failed with ATT error: 0x0e (Unlikely Error)")
+        return True
 
     def notify(self, path: str, *, on: bool) -> None:
         self._tree.change(path, CHARACTERISTIC, {"Notifying": Variant("b", on)})
@@ -145,9 +169,16 @@ class Peripherals:
         return (path for path in self._seen_s if path in self._tree.objects)
 
     def _place(self, path: str) -> tuple[Station, str]:
-        """Whose characteristic an object is, and the tag that it shows."""
+        """Whose characteristic an object is, and the tag that it shows, or the UUID of a setting."""
         device, _, node = path.partition(f"/{SERVICE_NODE}/char")
-        return self._stations[device], tuple(ess.CHARACTERISTICS)[(int(node, 16) - FIRST_HANDLE) // 2]
+        station = self._stations[device]
+        shown = (*ess.CHARACTERISTICS, *station.settings)
+        return station, shown[(int(node, 16) - FIRST_HANDLE) // 2]
+
+
+def _device_of(path: str) -> str:
+    """The device that a GATT object is of."""
+    return path.partition(f"/{SERVICE_NODE}")[0]
 
 
 def _unknown_device(address: str, name: str, kind: str) -> Properties:
@@ -190,13 +221,15 @@ def _gatt_objects(station: Station) -> Iterator[tuple[str, Interfaces]]:
             }
         },
     )
-    for index, (number, _, _) in enumerate(ess.CHARACTERISTICS.values()):
+    served = [(ess.uuid(number), ["read", "notify"]) for number, _, _ in ess.CHARACTERISTICS.values()]
+    served += [(uuid, ["read", "write", "write-without-response"]) for uuid in station.settings]
+    for index, (uuid, flags) in enumerate(served):
         properties = {
-            "UUID": Variant("s", ess.uuid(number)),
+            "UUID": Variant("s", uuid),
             "Service": Variant("o", service),
             "Value": Variant("ay", b""),
             "Notifying": Variant("b", False),
-            "Flags": Variant("as", ["read", "notify"]),
+            "Flags": Variant("as", flags),
             "MTU": Variant("q", 23),
         }
         yield f"{service}/char{FIRST_HANDLE + 2 * index:04x}", {CHARACTERISTIC: properties}

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from gateway_sim.ble import blefile, control, daemon
-from gateway_sim.ble.blefile import BleError, Radio, sent_path
+from gateway_sim.ble.blefile import BleError, Radio, sent_path, settings_path
 from gateway_sim.ble.bluetoothd import Bluetoothd
-from gateway_sim.ble.conditions import Conditions
+from gateway_sim.ble.conditions import Conditions, Writes
 from gateway_sim.ble.record import JsonLines, SentRecord
 from gateway_sim.ble.sensors import Sensor
 from gateway_sim.ble.station import ADAPTER, Packet, Station
@@ -78,6 +78,7 @@ class RunningRadio:
             "busy": now.busy,
             "hang_reads": now.hang_reads,
             "hang_connects": now.hang_connects,
+            "writes": now.writes,
             "passive": now.passive,
             "absent": sorted(now.absent),
             "connected": [n for n, path in self._paths.items() if bluetoothd.peripherals.is_connected(path)],
@@ -106,6 +107,10 @@ class RunningRadio:
     def hang_connects(self, on: bool) -> None:
         """Take connects and refuse them after the kernel's 20 s."""
         self.conditions.hang_connects = on
+
+    def writes(self, how: Writes) -> None:
+        """What becomes of every write from now on."""
+        self.conditions.writes = how
 
     def busy(self, on: bool) -> None:
         """Refuse discovery with InProgress, as long as this is on."""
@@ -251,7 +256,11 @@ async def running(
         for sensor in sensors:
             record = SentRecord(sent_path(directory, sensor.device.name))
             stack.callback(record.close)
-            stations.append(Station(sensor, record, utc_ms, origin_ms, seed))
+            written = None
+            if sensor.settings:
+                written = JsonLines(settings_path(directory, sensor.device.name))
+                stack.callback(written.close)
+            stations.append(Station(sensor, record, utc_ms, origin_ms, seed, written))
         running_radio = RunningRadio(address, stations, log, utc_ms, seed)
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         tasks = await stack.enter_async_context(asyncio.TaskGroup())

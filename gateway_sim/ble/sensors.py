@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gateway_sim.ble import bthome, ess, ruuvi, tank
+from gateway_sim.ble import bthome, ess, ruuvi, tank, thermostat
 from gateway_sim.ble.blefile import BleDevice, BleTag
 from gateway_sim.ble.story import Place, Room, room, room_story
+from gateway_sim.ble.thermostat import Setting
 
 Raws = Mapping[str, int]
 PACKET_ID_LIMIT = 256
@@ -38,6 +39,13 @@ LOFT_DESCRIPTION: Mapping[str, Any] = {
     ],
 }
 """What a site document says of a device whose service it does not know by name."""
+THERMOSTAT_TAGS = (
+    BleTag("setpoint", "°C", 1),
+    BleTag("mode", "", 0),
+    BleTag("locked", "", 0),
+    BleTag("gain", "", 0),
+    BleTag("temperature", "°C", 2),
+)
 ESS_TAGS = (BleTag("temperature", "°C", 2), BleTag("humidity", "%", 2), BleTag("pressure", "Pa", 1))
 
 
@@ -53,12 +61,14 @@ class Advertisement:
 @dataclass(frozen=True, slots=True)
 class Sensor:
     """A sensor. `measure(count, t_s)` gives the raws that packet `count`, or a read, shows at that time;
-    `advertise(count, raws)` the packet. `connectable` ones answer GATT reads and send no values."""
+    `advertise(count, raws)` the packet. `connectable` ones answer GATT reads and send no values; `settings`
+    is what of them can be written."""
 
     device: BleDevice
     measure: Callable[[int, float], Raws]
     advertise: Callable[[int, Raws], Advertisement]
     connectable: bool = False
+    settings: tuple[Setting, ...] = ()
 
 
 def building(seed: int) -> list[Sensor]:
@@ -71,6 +81,15 @@ def building(seed: int) -> list[Sensor]:
         _tank(seed, Place("tank", 0.02, 105.0), "C8:2A:10:00:00:09"),
         _described(_ess(seed, Place("loft", 0.20, 121.0), "E0:5A:1B:77:00:0D"), LOFT_DESCRIPTION),
     ]
+
+
+def room_thermostat(seed: int) -> Sensor:
+    """A device that can be set, for tests: it is not of the building."""
+    sensor = _described(
+        _ess(seed, Place("thermostat", 0.24, 110.0), "E0:5A:1B:77:00:0E"), thermostat.DESCRIPTION
+    )
+    device = replace(sensor.device, tags=THERMOSTAT_TAGS)
+    return replace(sensor, device=device, settings=thermostat.FACTORY_SETTINGS)
 
 
 def crowd(seed: int, broadcasters: int, peripherals: int) -> list[Sensor]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway_sim.ble import ess
-from gateway_sim.ble.record import SentRecord
+from gateway_sim.ble.record import JsonLines, SentRecord
 from gateway_sim.ble.sensors import Advertisement, Raws, Sensor
 
 ADAPTER = "hci0"
@@ -25,11 +25,22 @@ class Packet:
 
 
 class Station:
-    """A sensor with its record. `utc_ms` is the clock, `origin_ms` the UTC time of the story's second 0."""
+    """A sensor with its record, and that of its settings where it has any (`written`).
+
+    `utc_ms` is the clock, `origin_ms` the UTC time of the story's second 0.
+    """
 
     def __init__(
-        self, sensor: Sensor, record: SentRecord, utc_ms: Callable[[], int], origin_ms: int, seed: int
+        self,
+        sensor: Sensor,
+        record: SentRecord,
+        utc_ms: Callable[[], int],
+        origin_ms: int,
+        seed: int,
+        written: JsonLines | None = None,
     ) -> None:
+        self.settings = {setting.uuid: setting.content for setting in sensor.settings}
+        self._written = written
         self.sensor, self.device = sensor, sensor.device
         self.path = f"{ADAPTER_PATH}/dev_{sensor.device.address.replace(':', '_')}"
         self._record, self._utc_ms, self._origin_ms = record, utc_ms, origin_ms
@@ -60,6 +71,22 @@ class Station:
         row = {"count": self._record.reads, "session": self._record.sessions, "characteristic": number}
         self._record.append({"t_ms": self._utc_ms(), "kind": "read", **row, "raw": {tag: raw}})
         return ess.value(tag, raw)
+
+    def setting(self, uuid: str) -> bytes:
+        """What a characteristic that can be written holds; the read is recorded."""
+        self._note_setting("read", uuid, self.settings[uuid])
+        return self.settings[uuid]
+
+    def write(self, uuid: str, data: bytes, *, response: bool, taken: bool) -> None:
+        """A write arrived: record it, and hold it from now on where it is taken."""
+        self._note_setting("write", uuid, data, response=response, taken=taken)
+        if taken:
+            self.settings[uuid] = data
+
+    def _note_setting(self, kind: str, uuid: str, data: bytes, **more: bool) -> None:
+        if self._written is not None:
+            row = {"session": self._record.sessions, "characteristic": uuid, "hex": data.hex(), **more}
+            self._written.append({"t_ms": self._utc_ms(), "kind": kind, **row})
 
     def glance(self, tag: str) -> bytes:
         """The tag's value now, for a notification: none asked for it, so it is not recorded."""

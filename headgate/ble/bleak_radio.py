@@ -18,6 +18,7 @@ from bleak.exc import (
     BleakDeviceNotFoundError,
     BleakError,
     BleakGATTProtocolError,
+    BleakGATTProtocolErrorCode,
 )
 from dbus_fast.errors import DBusFastError
 
@@ -25,7 +26,8 @@ from headgate.ble.decoders.quantity import Advert
 from headgate.ble.radio import Busy, Heard, NoPassiveScan
 from headgate.ble.within import within
 from headgate.clock import Clock
-from headgate.errors import Reject, Retry
+from headgate.errors import HeadgateError, Reject, Retry
+from headgate.write_steps import Denied, Unconfirmed
 
 START_S = 15.0
 TEARDOWN_S = 5.0
@@ -50,6 +52,18 @@ log = logging.getLogger(__name__)
 FAILURES = (BleakError, DBusFastError, OSError, EOFError, TimeoutError, AssertionError, KeyError)
 """What bleak and dbus-fast raise when the adapter, bluetoothd or the device does not do what it should."""
 _BUSY = "org.bluez.Error.InProgress"
+_DENIED = frozenset(
+    f"org.bluez.Error.{word}"
+    for word in ("NotPermitted", "NotAuthorized", "NotSupported", "InvalidValueLength")
+)
+"""The device's refusals that bleak gives no code (BlueZ, src/gatt-client.c, create_gatt_dbus_error)."""
+_NOT_SENT = frozenset(
+    f"org.freedesktop.DBus.Error.{word}"
+    for word in ("UnknownObject", "UnknownMethod", "UnknownInterface", "ServiceUnknown", "NameHasNoOwner")
+)
+"""What the bus says where BlueZ, or the characteristic with its connection, is gone."""
+_NOT_CONNECTED = "Not connected"
+"""How BlueZ fails a write before it sends anything (src/gatt-client.c, characteristic_write_value)."""
 
 
 class BleakRadio:
@@ -185,12 +199,40 @@ class BleakSession:
         except FAILURES as error:
             raise Retry(f"characteristic {uuid}: {words(error)}") from error
 
+    async def write(self, uuid: str, data: bytes, timeout_s: float, *, response: bool) -> None:
+        """See `Session.write`."""
+        if not self._client.is_connected:
+            raise Retry("the connection was lost")
+        try:
+            work = self._client.write_gatt_char(uuid, data, response=response)
+            await within(self._clock, timeout_s, work, f"write {uuid}")
+        except BleakCharacteristicNotFoundError as error:
+            raise Denied(f"there is no characteristic {uuid}") from error
+        except FAILURES as error:
+            raise write_error(uuid, error) from error
+
     async def close(self) -> None:
         """See `Session.close`. Also after the device went: without it each drop leaks a bus connection."""
         try:
             await quietly(self._clock, self._client.disconnect(), "disconnecting")
         finally:
             self._closed()
+
+
+def write_error(uuid: str, error: BaseException) -> HeadgateError:
+    """What a failed write came to; where that is not certain, it may be written."""
+    if isinstance(error, BleakGATTProtocolError):
+        said = f"characteristic {uuid}: {error.code.name.lower()}"
+        if error.code is not BleakGATTProtocolErrorCode.UNLIKELY_ERROR:
+            return Denied(said)
+    else:
+        said = f"characteristic {uuid}: {words(error)}"
+    if isinstance(error, BleakDBusError):
+        if error.dbus_error in _DENIED:
+            return Denied(said)
+        if error.dbus_error in _NOT_SENT or _NOT_CONNECTED in str(error):
+            return Retry(said)
+    return Unconfirmed(f"{said}; whether it was written is not known")
 
 
 async def quietly(clock: Clock, teardown: Coroutine[Any, Any, None], what: str) -> None:

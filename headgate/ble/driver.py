@@ -125,7 +125,13 @@ class BleDriver:
             poller.stop()
 
     async def call(self, request: Request) -> Reply:
-        """See `Driver.call`: `read` of series and characteristics (docs/requests.md)."""
+        """See `Driver.call`: `read` of series and characteristics, `write` of series (docs/requests.md)."""
+        if request.op == "write":
+            # Late: few gateways are written to, and exact numbers cost memory.
+            from headgate.ble.writes import Writes
+
+            devices = {device.name: device for device in self._config.devices}
+            return await Writes(devices, self._air.gatt, self._clock).call(request)
         return await self._on_demand.call(request)
 
     def health(self) -> Sequence[tuple[str, float]]:

@@ -10,12 +10,11 @@ from typing import NamedTuple
 from headgate.ble.decoders.fields import ORDERS, TYPES, Family, Field, FieldType
 from headgate.ble.decoders.quantity import MAX_DECIMALS, Form, Quantity
 from headgate.config.reader import Section, describe
+from headgate.exact import EXACT
 
 MAX_TEXT = 64
 MAX_SCALE, MIN_SCALE = 1e15, 1e-15
 MAX_SCALE_DECIMALS = 32
-EXACT = 1 << 53
-"""Integers up to here are exact as a double (IEEE 754 binary64)."""
 _NUMBERS: tuple[Family, ...] = ("integer", "float")
 _GOES_WITH: Mapping[str, tuple[Family, ...]] = {
     "order": _NUMBERS,

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from headgate.ble.decoders.own import OwnField, OwnFormat
 from headgate.ble.decoders.quantity import RSSI
 from headgate.ble.format_values import read_field
+from headgate.ble.rules import read_write_rule
 from headgate.ble.uuids import UUID_HINT, full_uuid
 from headgate.config.reader import Section
 from headgate.model import NAME_PART
@@ -84,8 +85,9 @@ def _field(section: Section, advertised: bool) -> OwnField:
         section.fault("characteristic", "does not go with an advertisement", "make a format of each")
     tag = section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
     field = read_field(section, tag, MAX_LENGTH)
+    write = read_write_rule(section, field, advertised=advertised)
     section.close()
-    return OwnField(field, characteristic)
+    return OwnField(field, characteristic, write)
 
 
 def _uuid(section: Section, key: str) -> str:

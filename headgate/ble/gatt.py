@@ -1,10 +1,10 @@
-"""Reads characteristics in short sessions: few at a time, one connect at a time, the cloud's before polls."""
+"""Short sessions with devices: few at a time, one connect at a time, the cloud's before polls."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from headgate.ble.adapters import AdapterConfig
@@ -68,17 +68,28 @@ class Gatt:
         what is not, for a slot and for the one connect at a time (see `headgate.lane`). `connected` is called
         when reading begins. Raises Retry when there was no connection; then `each` was not called.
         """
-        await self._radio.found(address, timeout_s)
-        # BlueZ has one connection to a device: the session that ends first would end the other with it.
-        # The slot comes first: who waits for a device waits for a session, never for one that has no slot.
-        device = self._devices.setdefault(address, Lane(1))
-        async with self._slots.turn(urgent=urgent), device.turn(urgent=urgent):
-            session = await self._connect(address, timeout_s, urgent=urgent, pair=pair)
+        async with self.turn(address, timeout_s, urgent=urgent, pair=pair) as connect:
+            session = await connect()
             try:
                 connected()
                 await self._read(session, uuids, timeout_s, each)
             finally:
                 await session.close()
+
+    @asynccontextmanager
+    async def turn(
+        self, address: str, timeout_s: float, *, urgent: bool = False, pair: bool = False
+    ) -> AsyncIterator[Callable[[], Awaitable[Session]]]:
+        """Hold a slot, and the device, while entered; what it gives connects, one session after the other.
+
+        See `read`. Both raise Retry. Who connects closes the session.
+        """
+        await self._radio.found(address, timeout_s)
+        # BlueZ has one connection to a device: the session that ends first would end the other with it.
+        # The slot comes first: who waits for a device waits for a session, never for one that has no slot.
+        device = self._devices.setdefault(address, Lane(1))
+        async with self._slots.turn(urgent=urgent), device.turn(urgent=urgent):
+            yield lambda: self._connect(address, timeout_s, urgent=urgent, pair=pair)
 
     async def _read(
         self, session: Session, uuids: Sequence[str], timeout_s: float, each: Callable[[Reading], None]

@@ -43,7 +43,7 @@ class OnDemand:
     async def call(self, request: Request) -> Reply:
         """See `Driver.call`. What could not be read has `error`; when nothing could, status is failed."""
         if request.op != "read":
-            raise Refused("unknown_op", f"the BLE bridge does not do {request.op!r}; it does read")
+            raise Refused("unknown_op", f"the BLE bridge does not do {request.op!r}; it does read and write")
         unknown = set(request.args) - {"series", "characteristics"}
         if unknown or not request.args:
             raise Refused("bad_request", f"read takes series and characteristics, not {sorted(unknown)}")

@@ -40,6 +40,10 @@ class Session(Protocol):
     async def read(self, uuid: str, timeout_s: float) -> bytes:
         """A characteristic's value. Raises Reject (not there, not readable) or Retry (no answer, gone)."""
 
+    async def write(self, uuid: str, data: bytes, timeout_s: float, *, response: bool) -> None:
+        """Write a characteristic, once. Raises Denied (not there, the device refused), Unconfirmed (sent: it
+        may be written) or Retry (nothing was sent). Without `response` it returns once it is sent."""
+
     async def close(self) -> None:
         """Disconnect; never raises, and ends within seconds."""
 

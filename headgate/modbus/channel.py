@@ -17,7 +17,6 @@ from headgate.modbus.client import (
     NoReply,
     NotConnected,
     OutOfReach,
-    Unconfirmed,
     WrongReply,
 )
 from headgate.modbus.config import Device
@@ -25,6 +24,7 @@ from headgate.modbus.owed import Owed
 from headgate.modbus.puts import Put
 from headgate.modbus.transports import Ascii, Rtu, Transport, longest_frame_ms, numbered, silence_ms
 from headgate.modbus.work import Answer, Ask, Unit
+from headgate.write_steps import Unconfirmed
 
 SILENCES_TO_RECONNECT = 3
 """Reads in a row without any reply after which a connection counts as dead: its silence tells nothing."""

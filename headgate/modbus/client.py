@@ -50,10 +50,6 @@ class AbsentUnit(Retry):
     """A gateway answered in place of a unit that does not."""
 
 
-class Unconfirmed(Retry):
-    """A write was sent and not confirmed: whether it was done is not known."""
-
-
 class ExceptionReply(HeadgateError):
     """The device refused the request with a Modbus exception code."""
 

@@ -5,20 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from math import floor, isfinite
 
-from headgate.errors import Reject
+from headgate.exact import Unwritable, descaled, finite, number_of_text, said, unscaled
 from headgate.modbus.types import BOOL, EXACT, Form, Scaling
 from headgate.model import Value
 
-MAX_SAID = 40
-"""Characters of a text that errors repeat."""
 _WHOLE = 0xFFFF
-
-
-class Unwritable(Reject):
-    """This tag cannot mean this value; the text says why, and what is near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +41,7 @@ def encode(form: Form, value: Value) -> Cells:
         return Cells(0, (number,))
     raw, mask = _shifted(form, number)
     if raw in form.not_available:
-        raise Unwritable(f"{_said(value)} would mean that there is no value: its raw integer is {raw}")
+        raise Unwritable(f"{said(value)} would mean that there is no value: its raw integer is {raw}")
     return _laid(form, _packed(form, raw), None if mask is None else _packed(form, mask))
 
 
@@ -94,51 +86,22 @@ def _number(form: Form, value: Value) -> int:
     """The integer that is meant: a text's number, yes and no as 1 and 0, or a number without its scaling."""
     family = form.register_type.family
     if form.values:
-        return _text_number(form, value)
+        return number_of_text(form.values, value)
     if family in (BOOL, "bit"):
         if value is True or value is False or (type(value) is int and value in (0, 1)):
             return int(value)
-        raise Unwritable(f"{_said(value)} is neither true nor false")
+        raise Unwritable(f"{said(value)} is neither true nor false")
     try:
-        number = _descaled(_finite(value), form.scaling or Scaling())
+        scaling = form.scaling or Scaling()
+        number = descaled(finite(value), scaling.factor, scaling.offset, scaling.decimals)
     except OverflowError:
-        raise Unwritable(f"{_said(value)} does not fit type {form.type}") from None
+        raise Unwritable(f"{said(value)} does not fit type {form.type}") from None
     low, high = limits(form)
     if not low <= number <= high:
-        raise Unwritable(f"{_said(value)} does not fit type {form.type}: its raw integer would be {number}")
+        raise Unwritable(f"{said(value)} does not fit type {form.type}: its raw integer would be {number}")
     if form.scaling is not None and abs(number) > EXACT:
-        raise Unwritable(f"{_said(value)} is not one raw integer: beyond 2^53 a double means several")
+        raise Unwritable(f"{said(value)} is not one raw integer: beyond 2^53 a double means several")
     return number
-
-
-def _finite(value: Value) -> int | float:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and isfinite(value):
-        return value
-    raise Unwritable(f"{_said(value)} is no number")
-
-
-def _descaled(value: int | float, scaling: Scaling) -> int:
-    """The raw integer that reads as `value`. Raises Unwritable where none does."""
-    exact = (_exact(value) * 10**scaling.decimals - scaling.offset) / scaling.factor
-    raw: int = round(exact)
-    if _scaled(raw, scaling) == value:
-        return raw
-    below, above = (_scaled(number, scaling) for number in (floor(exact), floor(exact) + 1))
-    low, high = sorted((below, above))
-    raise Unwritable(f"{_said(value)} lies between {low!r} and {high!r}, which can be written")
-
-
-def _scaled(raw: int, scaling: Scaling) -> float:
-    """As the decoder has it: one rounding."""
-    meant = raw * scaling.factor + scaling.offset
-    return meant / int(10**scaling.decimals) if scaling.decimals else meant
-
-
-def _exact(value: int | float) -> Fraction:
-    """The number that is written like this in decimal digits."""
-    return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
 
 
 def limits(form: Form) -> tuple[int, int]:
@@ -151,16 +114,6 @@ def limits(form: Form) -> tuple[int, int]:
     if form.mask is not None:
         return 0, form.mask // (form.mask & -form.mask)
     return (-(1 << kind.bits - 1), (1 << kind.bits - 1) - 1) if kind.signed else (0, (1 << kind.bits) - 1)
-
-
-def _text_number(form: Form, value: Value) -> int:
-    found = [number for number, text in form.values if text == value]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(text for _, text in form.values)
-    if found:
-        raise Unwritable(f"{_said(value)} is the text of more than one number: {found}")
-    raise Unwritable(f"{_said(value)} is none of its texts: {known[:200]}")
 
 
 def _shifted(form: Form, number: int) -> tuple[int, int | None]:
@@ -176,27 +129,27 @@ def _shifted(form: Form, number: int) -> tuple[int, int | None]:
 
 
 def _float_bytes(form: Form, value: Value) -> bytes:
-    number = _finite(value)
+    number = finite(value)
     scaling = form.scaling or Scaling()
     try:
-        raw = float((_exact(number) * 10**scaling.decimals - scaling.offset) / scaling.factor)
+        raw = float(unscaled(number, scaling.factor, scaling.offset, scaling.decimals))
         data = struct.pack(">" + form.register_type.code, raw)
     except OverflowError:
-        raise Unwritable(f"{_said(value)} does not fit type {form.type}") from None
+        raise Unwritable(f"{said(value)} does not fit type {form.type}") from None
     (kept,) = struct.unpack(">" + form.register_type.code, data)
     if raw and not kept:
-        raise Unwritable(f"{_said(value)} is too close to zero for type {form.type}")
+        raise Unwritable(f"{said(value)} is too close to zero for type {form.type}")
     if form.scaling is None and number == int(number) and kept != number:
-        raise Unwritable(f"type {form.type} has no {_said(value)}: the nearest is {kept!r}")
+        raise Unwritable(f"type {form.type} has no {said(value)}: the nearest is {kept!r}")
     if int.from_bytes(data) in form.not_available:
-        raise Unwritable(f"{_said(value)} would mean that there is no value: its bits are 0x{data.hex()}")
+        raise Unwritable(f"{said(value)} would mean that there is no value: its bits are 0x{data.hex()}")
     return data
 
 
 def _padded(form: Form, value: Value) -> bytes:
     size = 2 * form.length
     if not isinstance(value, str):
-        raise Unwritable(f"{_said(value)} is no text")
+        raise Unwritable(f"{said(value)} is no text")
     if value.strip("\0 ") != value or "\0" in value:
         raise Unwritable("blanks around a text, and NULs in it, would not be read again")
     try:
@@ -206,8 +159,3 @@ def _padded(form: Form, value: Value) -> bytes:
     if len(data) > size:
         raise Unwritable(f"the text has {len(data)} B in {form.encoding}, its registers have {size}")
     return data.ljust(size, b"\0")
-
-
-def _said(value: Value) -> str:
-    text = repr(value)
-    return text if len(text) <= MAX_SAID else text[: MAX_SAID - 3] + "..."

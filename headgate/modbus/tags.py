@@ -9,7 +9,7 @@ from typing import Literal
 from headgate.config.reader import Section
 from headgate.deadband import Deadband, read_deadband
 from headgate.modbus.forms import Orders, read_form
-from headgate.modbus.rules import WriteRule, read_write_rule
+from headgate.modbus.rules import RegisterRule, read_write_rule
 from headgate.modbus.types import BOOL, TYPES, Form
 from headgate.model import NAME_PART
 
@@ -46,7 +46,7 @@ class Tag:
     form: Form
     unit: str
     deadband: Deadband | None = None
-    write: WriteRule | None = None
+    write: RegisterRule | None = None
     scale: int | None = None
     head: Head | None = None
 
@@ -61,7 +61,7 @@ def read_name(section: Section) -> str:
     return section.text("name", pattern=NAME_PART.pattern, hint=_NAME_HINT)
 
 
-KnownTags = dict[tuple[str, str, int, int, str, Deadband | None, WriteRule | None], "Tag"]
+KnownTags = dict[tuple[str, str, int, int, str, Deadband | None, RegisterRule | None], "Tag"]
 """Tags by what they are, a form by its identity: equal devices share theirs, and a site has many."""
 
 

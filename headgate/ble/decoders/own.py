@@ -6,17 +6,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from headgate.ble.decoders.fields import Field, compile_fields
 from headgate.ble.decoders.quantity import Advert, Characteristic, Decode, MakeDecode, Packet, Profile, by_tag
 
+if TYPE_CHECKING:
+    from headgate.ble.rules import CharacteristicRule
+
 
 @dataclass(frozen=True, slots=True)
 class OwnField:
-    """A field, and the 128-bit UUID of the characteristic that it lies in; empty in an advertisement."""
+    """A field, and the 128-bit UUID of the characteristic that it lies in; empty in an advertisement.
+
+    `write`: how it may be written; None where it may not.
+    """
 
     field: Field
     characteristic: str = ""
+    write: CharacteristicRule | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A read through the real hub and both real bridges, of a plant and a radio that record what they serve."""
+"""Requests through the real hub and both real bridges, of a plant and a radio that record what they serve."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from gateway_sim.ble import radio as air
-from gateway_sim.ble.blefile import sent_path
-from gateway_sim.ble.sensors import building
+from gateway_sim.ble.blefile import sent_path, settings_path
+from gateway_sim.ble.sensors import building, room_thermostat
 from gateway_sim.ble.site import ble_section
 from gateway_sim.devices import plant
 from gateway_sim.devices.layout import plant_room
@@ -37,12 +37,21 @@ class Gateway:
     def __init__(self, tmp_path: Path) -> None:
         self.plant, self.radio, self.state = (tmp_path / name for name in ("plant", "radio", "state"))
         self.cloud = MemoryCloud()
+        self.deadlines: dict[str, int] = {}
         self.replies: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def read(self, request_id: str, *, wait_s: float = 30.0, **args: Any) -> dict[str, Any]:
-        deadline_ms = SystemClock().utc_ms() + round(wait_s * 900)
-        request = {"v": 1, "id": request_id, "op": "read", "args": args, "deadline_ms": deadline_ms}
-        self.cloud.route("hg/v1/gw/dn/req/read", json.dumps(request).encode())
+        return await self.ask("read", request_id, args, wait_s)
+
+    async def write(self, request_id: str, **values: Any) -> dict[str, Any]:
+        rows = [{"series": f"thermostat/{tag}", "value": value} for tag, value in values.items()]
+        return await self.ask("write", request_id, {"values": rows}, 30.0)
+
+    async def ask(self, op: str, request_id: str, args: dict[str, Any], wait_s: float) -> dict[str, Any]:
+        # The same id with another deadline would be another request.
+        deadline_ms = self.deadlines.setdefault(request_id, SystemClock().utc_ms() + round(wait_s * 900))
+        request = {"v": 1, "id": request_id, "op": op, "args": args, "deadline_ms": deadline_ms}
+        self.cloud.route(f"hg/v1/gw/dn/req/{op}", json.dumps(request).encode())
         async with asyncio.timeout(wait_s):
             while (reply := await self.replies.get())["id"] != request_id:
                 pass  # of a request that was given up
@@ -70,10 +79,10 @@ async def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     made = Gateway(tmp_path)
     async with (
         plant.running(plant_room(1), made.plant) as running_plant,
-        air.running(building(1), made.radio, seed=1) as (radio, _),
+        air.running([*building(1), room_thermostat(1)], made.radio, seed=1) as (radio, _),
     ):
         monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", radio.bus_address)
-        site = {**site_document(running_plant.plant), "ble": ble_section(radio)}
+        site = {**site_document(running_plant.plant), "ble": ble_section(radio), "requests": {"writes": True}}
         root = StateRoot.at(str(made.state))
         root.create()
         store_accepted(root, json.dumps(site).encode())  # as the hub left it when it ran before
@@ -178,3 +187,24 @@ async def test_what_a_bus_cannot_give_stands_beside_what_the_other_can(
                 f"no-{code}-{len(changes)}-{next(iter(changes))}", registers=[BOILER | changes]
             )
             assert (reply["status"], reply["code"]) == ("refused", code), reply
+
+
+async def test_a_write_of_a_ble_device_goes_through_the_hub_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as made:
+        reply = await made.write("set", setpoint=21.5, locked=True)
+        again = await made.write("set", setpoint=21.5, locked=True)
+        refused = await made.write("beyond", setpoint=99)
+        never = await made.write("measured", temperature=20)
+    assert (reply["status"], again) == ("ok", reply)
+    assert [(row["outcome"], row["old"]) for row in reply["result"]["writes"]] == [
+        ("verified", 20.5),
+        ("verified", False),
+    ]
+    assert (refused["status"], refused["code"], never["code"]) == ("refused", "out_of_range", "writes_off")
+    served = _lines(settings_path(made.radio, "thermostat"))
+    assert [row["hex"] for row in served if row["kind"] == "write"] == ["d7000180", "d7000181"]
+    audit = [row for path in (made.state / "audit").iterdir() for row in _lines(path) if row["id"] == "set"]
+    assert [row["code"] for row in audit] == ["started", "ok"]
+    assert audit[1]["result"] == reply["result"]

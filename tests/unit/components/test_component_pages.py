@@ -188,6 +188,9 @@ def test_every_key_of_an_own_ble_format_is_documented_and_accepted() -> None:
         values = [{"name": "v", **value, NO_SUCH_KEY: 1}]
         fields = accepted(parse_ble, {"formats": [{"name": "f", "company": 1, "values": values}]})
         known |= {f"formats[].values[].{key}" for key in fields}
+    written = {"name": "v", "type": "uint8", "characteristic": "2A19", "write": {NO_SUCH_KEY: 1}}
+    keys_of_write = accepted(parse_ble, {"formats": [{"name": "f", "values": [written]}]})
+    known |= {f"formats[].values[].write.{key}" for key in keys_of_write}
     values = [{"name": "v", "type": "uint8"}]
     own = {"name": "f", "company": 1, "values": values, NO_SUCH_KEY: 1}
     known |= {f"formats[].{key}" for key in accepted(parse_ble, {"formats": [own]})}

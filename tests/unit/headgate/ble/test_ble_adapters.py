@@ -126,6 +126,9 @@ class Refusing(Bench):
     async def read(self, uuid: str, timeout_s: float) -> bytes:
         raise Retry("gone")
 
+    async def write(self, uuid: str, data: bytes, timeout_s: float, *, response: bool) -> None:
+        raise AssertionError("nobody asked for it")
+
     async def close(self) -> None:
         self.closed += 1
 

@@ -28,6 +28,9 @@ class SlowSession:
         await self._clock.sleep_until(self._clock.boot_ms() + READ_MS)
         return b"\x10\x00"
 
+    async def write(self, uuid: str, data: bytes, timeout_s: float, *, response: bool) -> None:
+        raise AssertionError("nobody asked for it")
+
     async def close(self) -> None:
         self._radio.open.remove(self._address)
 

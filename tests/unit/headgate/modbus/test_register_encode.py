@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.config.reader import Problems, Section
+from headgate.exact import Unwritable
 from headgate.modbus.codec import Field, make_decoder
-from headgate.modbus.encode import Cells, Unwritable, encode, limits, unwritable
+from headgate.modbus.encode import Cells, encode, limits, unwritable
 from headgate.modbus.forms import Orders, read_form
 from headgate.modbus.types import BOOL, EXACT, TYPES, Form
 from headgate.model import Quality, Value

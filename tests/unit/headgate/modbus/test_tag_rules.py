@@ -9,7 +9,7 @@ import pytest
 
 from headgate.errors import Reject
 from headgate.modbus.config import Group, parse_mapping
-from headgate.modbus.rules import WriteRule
+from headgate.modbus.rules import RegisterRule
 
 REGISTER = {"name": "x", "table": "holding", "address": 1, "type": "int16"}
 
@@ -46,9 +46,9 @@ def test_writes_are_off_unless_allowed() -> None:
     assert group({}).tags[0].write is None
     assert group({"write": {}}).tags[0].write is None
     assert group({"write": {"min": 1, "max": 2}}).tags[0].write is None
-    assert group({"write": {"allow": True}}).tags[0].write == WriteRule()
+    assert group({"write": {"allow": True}}).tags[0].write == RegisterRule()
     rule = {"allow": True, "min": 5, "max": 30, "out_of_range": "clamp", "verify": False, "multiple": True}
-    assert group({"write": rule}).tags[0].write == WriteRule(5, 30, True, False, True)
+    assert group({"write": rule}).tags[0].write == RegisterRule(5, 30, True, False, True)
 
 
 def test_a_group_is_stale_after_three_intervals_and_no_sooner_than_a_minute() -> None:
