@@ -126,6 +126,7 @@ class BleDriver:
 
     async def call(self, request: Request) -> Reply:
         """See `Driver.call`: `read` of series and characteristics (docs/requests.md)."""
+        self._air.catch_up()
         return await self._on_demand.call(request)
 
     def health(self) -> Sequence[tuple[str, float]]:
@@ -200,6 +201,7 @@ class BleDriver:
         return heard + sum(each.reporting.unchanged for each in self._pollers.values())
 
     def _silences(self) -> Iterator[Silence]:
+        self._air.catch_up()  # who was heard but waits to be decoded is not silent
         yield from (each.silence for each in self._listeners.values())
         yield from (each.silence for each in self._pollers.values())
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from headgate.ble.config import Device
-from headgate.ble.decoders.quantity import RSSI, Advert, Characteristic, Packet
+from headgate.ble.decoders.quantity import RSSI, Advert, Characteristic, Packet, Quantity
 from headgate.errors import Reject
 from headgate.model import Frame, Quality, Value
 
@@ -99,7 +100,7 @@ class Framer:
             self._plans.clear()
         tags = tuple(tag for tag in self._places if tag in raw_tags and tag != RSSI.tag)
         told = (*tags, RSSI.tag) if self._rssi and tags else tags
-        columns = tuple(_column(self._device, tag) for tag in tags)
+        columns = _columns(tuple(self._device.quantity(tag) for tag in tags))
         plan = self._plans[raw_tags] = Plan(columns, tuple(self._places[tag] for tag in told), told)
         return plan
 
@@ -132,9 +133,14 @@ def samples_of(characteristic: Characteristic, data: bytes, boot_ms: int) -> dic
     return found
 
 
-def _column(device: Device, tag: str) -> Column:
-    quantity = device.quantity(tag)
+@lru_cache(MAX_PLANS)
+def _columns(quantities: tuple[Quantity, ...]) -> tuple[Column, ...]:
+    """The same object for devices of one kind: what all of them use stays in the machine's caches."""
+    return tuple(map(_column, quantities))
+
+
+def _column(quantity: Quantity) -> Column:
     low = float("-inf") if quantity.low is None else quantity.low
     high = float("inf") if quantity.high is None else quantity.high
     bounded = quantity.low is not None or quantity.high is not None
-    return Column(tag, quantity.divisor, quantity.form == "bool", bounded, low, high)
+    return Column(quantity.tag, quantity.divisor, quantity.form == "bool", bounded, low, high)
