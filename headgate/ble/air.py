@@ -96,7 +96,7 @@ class Air:
                 return
             self._some.clear()
             await self._some.wait()
-            if not self._over and len(self._waiting) < ENOUGH:
+            if len(self._waiting) < ENOUGH and not self._over:
                 await self._sleeper.until(self._clock.boot_ms() + GATHER_MS)
 
     def catch_up(self) -> None:
