@@ -14,6 +14,8 @@ COUNTER_END = 1 << 32
 class Freshness:
     """What was last taken from one device. Forgotten at a restart: then the first packet heard is new."""
 
+    __slots__ = ("_boot_ms", "_counter", "_last", "repeats", "replays")
+
     def __init__(self) -> None:
         self.repeats = 0
         self.replays = 0
