@@ -136,7 +136,7 @@ async def _let_run(turns: int) -> None:
 
 @cache
 def _adjtimex() -> Callable[[ctypes.Array[ctypes.c_char]], int]:
-    """The C library's; kept, since looking it up makes a class each time (0.2 ms, asked for each batch)."""
+    """The C library's; kept, since looking it up makes a class each time, and each batch asks."""
     found: Callable[[ctypes.Array[ctypes.c_char]], int] = ctypes.CDLL(None, use_errno=True).adjtimex
     return found
 

@@ -20,8 +20,7 @@ MAX_WAITING = 4_096
 """Adverts that wait to be decoded: about a second of the busiest air that a controller reports."""
 GATHER_MS = 250
 ENOUGH = 256
-"""A packet waits so long, or for so many others, stamped as it came. What decodes it has left the machine's
-caches when it is needed again: of ten at a time each takes three times as long as of fifty."""
+"""A packet waits so long, or until so many wait, stamped as it came: of many at a time each costs less."""
 SILENT_INTERVALS = 3
 """The watchdog waits for as many of the shortest interval, where all sensors are slow."""
 
