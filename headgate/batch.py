@@ -38,7 +38,8 @@ class Encoder:
 
     def __init__(self) -> None:
         self._layouts = Layouts()
-        self._runs: dict[tuple[int, ...], bytes] = {}
+        self._shapes: dict[tuple[int, ...], _Shape] = {}
+        self._met: dict[int, _Shape] = {}
 
     def encode(self, batch: Batch, limit_bytes: int = LIMIT_BYTES) -> list[bytes]:
         """See `encode`."""
@@ -69,26 +70,43 @@ class Encoder:
     def _encode_one(self, batch: Batch, frames: Sequence[Frame]) -> bytes:
         out = bytearray(_header(batch))
         out += _short_text(batch.bridge) + _short_text(batch.machine_boot_id)
-        groups: dict[tuple[tuple[int, ...], Types], list[Frame]] = {}
+        groups: dict[tuple[_Shape, Types], list[Frame]] = {}
+        met = self._met
         for frame in frames:
-            key = (tuple(frame.series), tuple(map(type, frame.values)))
-            groups.setdefault(key, []).append(frame)
+            shape = met.get(id(frame.series))
+            if shape is None or shape.series is not frame.series:
+                shape = self._shape(frame.series)
+            groups.setdefault((shape, tuple(map(type, frame.values))), []).append(frame)
         out += struct.pack("<H", len(groups))
         for (shape, types), members in groups.items():
-            runs = self._runs.get(shape)
-            if runs is None:
-                runs = self._keep_runs(shape)
-            _write_head(out, runs, len(shape), members)
+            _write_head(out, shape.runs, len(shape.series), members)
             self._layouts.write(out, shape, types, [frame.values for frame in members])
         return bytes(out)
 
-    def _keep_runs(self, shape: tuple[int, ...]) -> bytes:
-        runs = list(_consecutive(shape))
-        if len(self._runs) >= MAX_LAYOUTS:
-            self._runs.clear()
-        data = struct.pack("<H", len(runs)) + b"".join(_RUN.pack(*run) for run in runs)
-        self._runs[shape] = data
-        return data
+    def _shape(self, series: Sequence[int]) -> _Shape:
+        """What is known of a shape, by its content; next time by the very object, if that never changes."""
+        key = tuple(series)
+        shape = self._shapes.get(key)
+        if shape is None:
+            if len(self._shapes) >= MAX_LAYOUTS:
+                self._shapes.clear()
+                self._met.clear()
+            runs = list(_consecutive(key))
+            data = struct.pack("<H", len(runs)) + b"".join(_RUN.pack(*run) for run in runs)
+            shape = self._shapes[key] = _Shape(key, data)
+            self._met[id(key)] = shape
+        return shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shape:
+    """The series of some frames, and their runs as written. There is one object for each, compared as such:
+
+    hashing the content would touch every index of every frame.
+    """
+
+    series: tuple[int, ...]
+    runs: bytes
 
 
 def encode(batch: Batch, limit_bytes: int = LIMIT_BYTES) -> list[bytes]:

@@ -7,6 +7,8 @@ import ctypes
 import os
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -132,12 +134,19 @@ async def _let_run(turns: int) -> None:
         await asyncio.sleep(0)
 
 
+@cache
+def _adjtimex() -> Callable[[ctypes.Array[ctypes.c_char]], int]:
+    """The C library's; kept, since looking it up makes a class each time, and each batch asks."""
+    found: Callable[[ctypes.Array[ctypes.c_char]], int] = ctypes.CDLL(None, use_errno=True).adjtimex
+    return found
+
+
 def _kernel_synchronised() -> bool:
     if sys.platform != "linux":
         return False
     # struct timex: modes is the first u32, status the int after three more longs (adjtimex(2)).
     buffer = ctypes.create_string_buffer(256)
-    if ctypes.CDLL(None, use_errno=True).adjtimex(buffer) < 0:
+    if _adjtimex()(buffer) < 0:
         return False
     word = ctypes.sizeof(ctypes.c_long)
     status = int.from_bytes(buffer.raw[5 * word : 5 * word + 4], sys.byteorder)

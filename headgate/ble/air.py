@@ -18,8 +18,9 @@ from headgate.sleeper import Sleeper
 
 MAX_WAITING = 4_096
 """Adverts that wait to be decoded: about a second of the busiest air that a controller reports."""
-GATHER_MS = 50
-"""A packet waits so long for others, stamped as it came: a round of the loop for each costs more than it."""
+GATHER_MS = 250
+ENOUGH = 256
+"""A packet waits so long, or until so many wait, stamped as it came: of many at a time each costs less."""
 SILENT_INTERVALS = 3
 """The watchdog waits for as many of the shortest interval, where all sensors are slow."""
 
@@ -36,6 +37,7 @@ class Air:
         self._some = asyncio.Event()
         self._sleeper = Sleeper(clock)
         self._over = False
+        self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
         self._scans: dict[str, asyncio.Task[None]] = {}
 
@@ -86,20 +88,27 @@ class Air:
 
     async def decode(self, emit: Emit) -> None:
         """Outside bleak's callback, where an error would only be logged; in order of arrival."""
-        waiting, some = self._waiting, self._some
+        self._emit = emit
         while True:
-            while waiting:
-                listeners, advert = waiting.popleft()
-                for listener in listeners.get(advert.address, ()):
-                    frame = listener.hear(advert)
-                    if frame is not None:
-                        emit(frame)
+            self.catch_up()
             if self._over:
                 return
-            some.clear()
-            await some.wait()
-            if not self._over:
+            self._some.clear()
+            await self._some.wait()
+            if len(self._waiting) < ENOUGH and not self._over:
                 await self._sleeper.until(self._clock.boot_ms() + GATHER_MS)
+
+    def catch_up(self) -> None:
+        """Decode what waits now: for those who ask what was heard last, and when."""
+        waiting, emit = self._waiting, self._emit
+        if emit is None:
+            return
+        while waiting:
+            listeners, advert = waiting.popleft()
+            for listener in listeners.get(advert.address, ()):
+                frame = listener.hear(advert)
+                if frame is not None:
+                    emit(frame)
 
     def _heard_by(self, adapter: str) -> dict[str, list[Listener]]:
         return self._listeners.setdefault(adapter, {})
@@ -120,15 +129,18 @@ class Air:
         if adapter is None:
             return
 
-        listeners, waiting, some = self._heard_by(name), self._waiting, self._some
+        listeners, waiting = self._heard_by(name), self._waiting
 
         def heard(advert: Advert) -> None:
-            if not waiting:
-                some.set()
-            elif len(waiting) >= MAX_WAITING:
-                waiting.popleft()
-                self.overrun += 1
             waiting.append((listeners, advert))
+            count = len(waiting)
+            if count == 1:
+                self._some.set()
+            elif count >= ENOUGH:
+                self._sleeper.wake()
+                if count > MAX_WAITING:
+                    waiting.popleft()
+                    self.overrun += 1
 
         await adapter.run(listeners, heard, lambda: self._silence_ms(name, adapter))
 

@@ -48,7 +48,7 @@ class BleDriver:
         self._pollers: dict[str, Poller] = {}
         self._on_demand = OnDemand(self._listeners, self._pollers, self._air.gatt, clock)
         self._staleness = Staleness(self._silences, clock, notice)
-        self._health = Health(self._series_index, self._air.adapters, self._listeners, self._pollers, clock)
+        self._health = Health(self._series_index, self._air, self._listeners, self._pollers, clock)
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
         self._polling: set[asyncio.Task[None]] = set()
@@ -132,10 +132,12 @@ class BleDriver:
 
             devices = {device.name: device for device in self._config.devices}
             return await Writes(devices, self._air.gatt, self._clock).call(request)
+        self._air.catch_up()
         return await self._on_demand.call(request)
 
     def health(self) -> Sequence[tuple[str, float]]:
         """See `Driver.health`: counters over all devices, and per device whether it is heard or answers."""
+        self._air.catch_up()
         listeners = self._listeners.values()
         now_ms = self._clock.boot_ms()
         adapters = [(name, adapter.counts()) for name, adapter in self._air.adapters.items()]
@@ -206,6 +208,7 @@ class BleDriver:
         return heard + sum(each.reporting.unchanged for each in self._pollers.values())
 
     def _silences(self) -> Iterator[Silence]:
+        self._air.catch_up()  # who was heard but waits to be decoded is not silent
         yield from (each.silence for each in self._listeners.values())
         yield from (each.silence for each in self._pollers.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from headgate.ble.adapter import Adapter
+from headgate.ble.air import Air
 from headgate.ble.listener import Listener
 from headgate.ble.poller import Poller
 from headgate.clock import Clock
@@ -24,13 +24,13 @@ class Health:
     def __init__(
         self,
         place: Callable[[Series], int],
-        adapters: Mapping[str, Adapter],
+        air: Air,
         listeners: Mapping[str, Listener],
         pollers: Mapping[str, Poller],
         clock: Clock,
     ) -> None:
         self._place = place
-        self._adapters, self._listeners, self._pollers = adapters, listeners, pollers
+        self._air, self._listeners, self._pollers = air, listeners, pollers
         self._clock = clock
         self._sleeper = Sleeper(clock)
         self._interval_ms = 0
@@ -55,8 +55,9 @@ class Health:
 
     def frame(self, now_ms: int) -> Frame:
         """Everything at a boottime."""
+        self._air.catch_up()
         rows: list[tuple[Series, Value]] = [(_count(BRIDGE, "fds"), open_files())]
-        for name, adapter in self._adapters.items():
+        for name, adapter in self._air.adapters.items():
             counts, device = adapter.counts(), f"_{name}"
             rate = self._rate(name, counts.adverts, now_ms)
             rows.append((Series(f"{device}/adverts_per_s", "1/s", "f64", 1), rate))

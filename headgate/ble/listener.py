@@ -23,6 +23,11 @@ _REPLAYED = (
 class Listener:
     """Decodes what one device sends. `indexes` are its tags' places in the driver's series table."""
 
+    __slots__ = (
+        *("_decode", "_fault", "_framer", "_notice"),
+        *("device", "freshness", "heard_ms", "packets", "reporting", "silence", "undecoded"),
+    )
+
     def __init__(
         self, device: Device, decode: Decode, indexes: Sequence[int], notice: Notice, boot_ms: int
     ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from headgate.ble.decoders.quantity import Packet
+from collections.abc import Mapping
+
+from headgate.ble.decoders.quantity import Packet, Raw
 
 REPEAT_MS = 1_000
 """Without an id, the same content again within this time is one packet heard twice."""
@@ -14,34 +16,39 @@ COUNTER_END = 1 << 32
 class Freshness:
     """What was last taken from one device. Forgotten at a restart: then the first packet heard is new."""
 
+    __slots__ = ("_boot_ms", "_counter", "_id", "_raw", "repeats", "replays")
+
     def __init__(self) -> None:
         self.repeats = 0
         self.replays = 0
         self._counter: int | None = None
-        self._last: Packet | None = None
+        self._id: int | None = None
+        self._raw: Mapping[str, Raw] | None = None
         self._boot_ms = 0
 
     def is_new(self, packet: Packet, boot_ms: int) -> bool:
         """Whether to take a packet heard at a boottime; if so it is what the next one is compared with."""
-        if packet.counter is not None and self._counter is not None:
-            if packet.counter == self._counter:
+        counter = packet.counter
+        if counter is not None and self._counter is not None:
+            if counter == self._counter:
                 self.repeats += 1
                 return False
-            if packet.counter < self._counter and not _turned(self._counter, packet.counter):
+            if counter < self._counter and not _turned(self._counter, counter):
                 self.replays += 1
                 return False
-        self._counter = packet.counter
-        if self._last is not None and self._repeats(self._last, packet, boot_ms - self._boot_ms):
+        self._counter = counter
+        if self._repeats(packet, boot_ms):
             self.repeats += 1
             return False
-        self._last, self._boot_ms = packet, boot_ms
+        self._id, self._boot_ms = packet.id, boot_ms
+        # What a packet says is kept only where nothing else tells it from the next one.
+        self._raw = packet.raw if packet.id is None and counter is None else None
         return True
 
-    @staticmethod
-    def _repeats(last: Packet, packet: Packet, after_ms: int) -> bool:
+    def _repeats(self, packet: Packet, boot_ms: int) -> bool:
         if packet.id is not None:
-            return packet.id == last.id
-        return packet.counter is None and packet.raw == last.raw and after_ms < REPEAT_MS
+            return packet.id == self._id
+        return packet.counter is None and packet.raw == self._raw and boot_ms - self._boot_ms < REPEAT_MS
 
 
 def _turned(before: int, now: int) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import lru_cache
+from math import inf
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from headgate.ble.config import Device
-from headgate.ble.decoders.quantity import RSSI, Advert, Characteristic, Packet
+from headgate.ble.decoders.quantity import RSSI, Advert, Characteristic, Packet, Quantity, Raw
 from headgate.errors import Reject
 from headgate.model import Frame, Quality, Value
 
@@ -26,22 +29,55 @@ class Sample(NamedTuple):
     boot_ms: int
 
 
-class Column(NamedTuple):
-    """One tag, and its quantity as it is quickest to use."""
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How raws of some quantities become values; by place: what is divided, what is a bool, what has bounds.
 
-    tag: str
-    divisor: int
-    boolean: bool
-    bounded: bool
-    low: float
-    high: float
+    Devices of one kind share it. `pick` takes the raws, in order, out of all that a packet says.
+    """
+
+    quantities: tuple[Quantity, ...]
+    pick: Callable[[Mapping[str, Raw]], tuple[Any, ...]]
+    divided: tuple[tuple[int, int], ...]
+    bools: tuple[int, ...]
+    bounded: tuple[tuple[int, float, float], ...]
+
+    def values(self, raws: tuple[Any, ...]) -> list[Value] | None:
+        """The values where all are there and none is in doubt; None: each must be looked at by itself."""
+        if None in raws:
+            return None
+        values = [*raws]
+        try:
+            for at, low, high in self.bounded:
+                if not low <= raws[at] <= high:
+                    return None
+            for at, divisor in self.divided:
+                values[at] /= divisor
+        except TypeError:  # a text where others have a number
+            return None
+        for at in self.bools:
+            values[at] = bool(raws[at])
+        return values
+
+    def judged(self, raws: tuple[Raw, ...], packet: Packet) -> tuple[list[Value], list[int]]:
+        """Each value and its quality."""
+        values = [quantity.value(raw) for quantity, raw in zip(self.quantities, raws, strict=True)]
+        codes = [
+            _BAD_VALUE
+            if raw is None
+            else _UNCERTAIN
+            if packet.doubt or quantity.tag in packet.doubtful or quantity.doubts(raw)
+            else _GOOD
+            for quantity, raw in zip(self.quantities, raws, strict=True)
+        ]
+        return values, codes
 
 
 @dataclass(slots=True)
 class Plan:
-    """How packets that carry the same quantities become frames; `latest` is the last of these frames."""
+    """How one device's packets of the same quantities become frames; `latest` is the last of these."""
 
-    columns: tuple[Column, ...]
+    recipe: Recipe
     series: tuple[int, ...]
     tags: tuple[str, ...]
     latest: Frame | None = None
@@ -49,6 +85,8 @@ class Plan:
 
 class Framer:
     """Turns one device's packets into frames. `indexes` are its tags' places in the driver's series table."""
+
+    __slots__ = ("_device", "_places", "_plans", "_rssi")
 
     def __init__(self, device: Device, indexes: Sequence[int]) -> None:
         self._device = device
@@ -68,30 +106,22 @@ class Framer:
 
     def frame(self, packet: Packet, advert: Advert) -> Frame | None:
         """The frame of a new packet; None when it has none of the device's tags."""
-        raws, doubtful = packet.raw, packet.doubtful
-        key = tuple(raws)
-        plan = self._plans.get(key) or self._plan(key)
-        if not plan.columns:
+        said = packet.raw
+        tags = tuple(said)
+        plan = self._plans.get(tags) or self._plan(tags)
+        if not plan.series:
             return None
-        values: list[Value] = []
-        add = values.append
-        faults: list[tuple[int, int]] = []
-        for tag, divisor, boolean, bounded, low, high in plan.columns:
-            raw = raws[tag]
-            if raw is None:
-                faults.append((len(values), _BAD_VALUE))
-                add(None)
-                continue
-            if bounded and not isinstance(raw, str) and not low <= raw <= high:
-                faults.append((len(values), _UNCERTAIN))
-            if divisor and not isinstance(raw, str):
-                add(raw / divisor)
-            else:
-                add(bool(raw) if boolean else raw)
-        quality = _codes(plan, packet, faults) if faults or doubtful or packet.doubt else ()
+        recipe = plan.recipe
+        raws = recipe.pick(said)
+        values = None if packet.doubt or packet.doubtful else recipe.values(raws)
+        codes: Sequence[int] = ()
+        if values is None:
+            values, codes = recipe.judged(raws, packet)
+            if self._rssi:
+                codes.append(_GOOD)  # of the signal's strength there is no doubt
         if self._rssi:
-            add(advert.rssi_dbm)
-        frame = plan.latest = Frame(advert.boot_ms, plan.series, values, quality)
+            values.append(advert.rssi_dbm)
+        frame = plan.latest = Frame(advert.boot_ms, plan.series, values, codes if any(codes) else ())
         return frame
 
     def _plan(self, raw_tags: tuple[str, ...]) -> Plan:
@@ -99,19 +129,9 @@ class Framer:
             self._plans.clear()
         tags = tuple(tag for tag in self._places if tag in raw_tags and tag != RSSI.tag)
         told = (*tags, RSSI.tag) if self._rssi and tags else tags
-        columns = tuple(_column(self._device, tag) for tag in tags)
-        plan = self._plans[raw_tags] = Plan(columns, tuple(self._places[tag] for tag in told), told)
+        recipe = _recipe(tuple(self._device.quantity(tag) for tag in tags))
+        plan = self._plans[raw_tags] = Plan(recipe, tuple(self._places[tag] for tag in told), told)
         return plan
-
-
-def _codes(plan: Plan, packet: Packet, faults: Sequence[tuple[int, int]]) -> list[int]:
-    """The quality of each value, where not all are good; of the signal's strength there is no doubt."""
-    fine = _UNCERTAIN if packet.doubt else _GOOD
-    codes = [_UNCERTAIN if column.tag in packet.doubtful else fine for column in plan.columns]
-    for at, code in faults:
-        codes[at] = code
-    codes += [_GOOD] * (len(plan.tags) - len(codes))
-    return codes
 
 
 def samples_of(characteristic: Characteristic, data: bytes, boot_ms: int) -> dict[str, Sample]:
@@ -132,9 +152,23 @@ def samples_of(characteristic: Characteristic, data: bytes, boot_ms: int) -> dic
     return found
 
 
-def _column(device: Device, tag: str) -> Column:
-    quantity = device.quantity(tag)
-    low = float("-inf") if quantity.low is None else quantity.low
-    high = float("inf") if quantity.high is None else quantity.high
-    bounded = quantity.low is not None or quantity.high is not None
-    return Column(tag, quantity.divisor, quantity.form == "bool", bounded, low, high)
+@lru_cache(MAX_PLANS)
+def _recipe(quantities: tuple[Quantity, ...]) -> Recipe:
+    """The same object for devices of one kind: what all of them use stays in the machine's caches."""
+    return Recipe(
+        quantities,
+        _pick([quantity.tag for quantity in quantities]),
+        tuple((i, each.divisor) for i, each in enumerate(quantities) if each.divisor),
+        tuple(i for i, each in enumerate(quantities) if each.form == "bool"),
+        tuple(
+            (i, -inf if each.low is None else each.low, inf if each.high is None else each.high)
+            for i, each in enumerate(quantities)
+            if each.low is not None or each.high is not None
+        ),
+    )
+
+
+def _pick(tags: Sequence[str]) -> Callable[[Mapping[str, Raw]], tuple[Any, ...]]:
+    if len(tags) > 1:
+        return itemgetter(*tags)
+    return lambda raws: tuple(raws[tag] for tag in tags)  # an itemgetter of one gives no tuple

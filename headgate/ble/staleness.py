@@ -16,6 +16,8 @@ IDLE_MS = 3_600_000
 class Silence:
     """How long one device has been silent, and what was said of it. `places`: its series in the table."""
 
+    __slots__ = ("_places", "device", "mark", "since_ms")
+
     def __init__(self, device: Device, places: Sequence[int], boot_ms: int) -> None:
         self.device = device
         self.since_ms = boot_ms

@@ -14,6 +14,8 @@ VERSION_SHIFT = 5
 """The first byte: bit 0 encrypted, bit 2 sent on events only, bits 5 to 7 the version."""
 UUID_BYTES = bytes.fromhex("d2fc")
 """The service's UUID as on the air, part of the nonce."""
+_NUMBERS: dict[int, tuple[str, int, bool, int]] = {number: (*each,) for number, each in NUMBERS.items()}
+"""As plain tuples, which are taken apart in half the time of named ones."""
 
 
 def decode(data: bytes) -> Packet:
@@ -34,7 +36,7 @@ def decode_objects(data: bytes, at: int = 0, counter: int | None = None) -> Pack
     end, unknown = len(data), None
     while at < end:
         number = data[at]
-        known = NUMBERS.get(number)
+        known = _NUMBERS.get(number)
         if known is not None:
             tag, size, signed, factor = known
             start = at + 1

@@ -70,7 +70,8 @@ class Quantity:
         """Whether a raw is outside of what can be true."""
         if raw is None or isinstance(raw, str):
             return False
-        return (self.low is not None and raw < self.low) or (self.high is not None and raw > self.high)
+        low, high = self.low, self.high
+        return not ((low is None or raw >= low) and (high is None or raw <= high))
 
 
 RSSI = Quantity("rssi", "dBm")

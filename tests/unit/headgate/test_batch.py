@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate.batch import decode, encode
+from headgate.batch import Encoder, decode, encode
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Quality, Value
 
@@ -115,3 +115,16 @@ def test_noise_is_refused_or_read_but_never_breaks(noise: bytes, at: int) -> Non
             decode(dirty)
         except Reject as error:
             assert "batch" in str(error)
+
+
+def test_shapes_are_told_apart_and_known_again_whatever_holds_them() -> None:
+    encoder = Encoder()
+    kept = (0, 1)
+    for t in range(3):
+        made = [Frame(t, kept, (1, 2)), Frame(t + 10, [0, 1], (3, 4)), Frame(t + 20, (0, 2 + t), (5, 6))]
+        (wire,) = encoder.encode(batch_of(made))
+        assert [(tuple(f.series), f.values) for f in decode(wire).frames] == [
+            ((0, 1), (1, 2)),
+            ((0, 1), (3, 4)),
+            ((0, 2 + t), (5, 6)),
+        ]

@@ -12,7 +12,7 @@ import pytest
 
 from gateway_sim.ble import bthome
 from headgate.ble.adapters import AdapterConfig
-from headgate.ble.air import GATHER_MS, MAX_WAITING
+from headgate.ble.air import ENOUGH, GATHER_MS, MAX_WAITING
 from headgate.ble.decoders.quantity import Advert
 from headgate.ble.driver import BleDriver
 from headgate.ble.gatt import ATTEMPTS, Gatt, Reading
@@ -99,6 +99,25 @@ async def test_too_many_packets_at_once_cost_the_oldest() -> None:
         await world.clock.advance(GATHER_MS)
         assert len(world.frames) == MAX_WAITING
         assert dict(world.driver.health())["overrun"] == 10
+
+
+async def test_packets_wait_for_others_but_not_for_whoever_asks() -> None:
+    async with at_work() as world:
+        bench = world.benches["hci0"][0]
+
+        async def send(numbers: range) -> None:
+            for number in numbers:
+                raws = {"packet_id": number % 256, "temperature": 2000}
+                data = {bthome.SERVICE_UUID: bthome.service_data(raws)}
+                bench.send(Advert(ADDRESS.format(0), world.clock.boot_ms(), -60, data))
+            await world.clock.advance(0)
+
+        await send(range(10))
+        assert not world.frames
+        assert dict(world.driver.health())["packets"] == 10
+        assert len(world.frames) == 10
+        await send(range(10, 10 + ENOUGH))
+        assert len(world.frames) == 10 + ENOUGH
 
 
 class Refusing(Bench):

@@ -131,7 +131,7 @@ async def test_health_as_series() -> None:
         for _ in range(12):
             await world.send(2000)
         assert [value for _, value, _ in world.said("_hci0/adverts_per_s")] == [0.1, 0.1]
-        assert [value for _, value, _ in world.said("d/_packets")] == [5, 11]
+        assert [value for _, value, _ in world.said("d/_packets")] == [6, 12]
         assert [value for _, value, _ in world.said("_hci0/scans")] == [1, 1]
         assert all(isinstance(value, int) and value > 3 for _, value, _ in world.said("_ble/fds"))
 
