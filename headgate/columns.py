@@ -75,8 +75,23 @@ def from_batch(batch: Batch, table: Sequence[Series]) -> tuple[list[Columns], in
             if bad:
                 unfit += len(bad)
                 qualities[i] = _marked(qualities[i], len(column), bad)
-        groups.append(Columns(tuple(table[i] for i in shape), times, values, qualities))
+        groups.append(Columns(_series_of(batch.dictionary, shape, table), times, values, qualities))
     return groups, unfit
+
+
+_Known = tuple[Sequence[Series], tuple[Series, ...]]
+_MAX_KNOWN = 4_096
+_known: dict[tuple[bytes, Sequence[int]], _Known] = {}
+
+
+def _series_of(dictionary: bytes, shape: Sequence[int], table: Sequence[Series]) -> tuple[Series, ...]:
+    """The series of a shape; the same object for the same shape, by which others know it again."""
+    found = _known.get((dictionary, shape))
+    if found is None or found[0] is not table:
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        found = _known[dictionary, shape] = (table, tuple(table[i] for i in shape))
+    return found[1]
 
 
 def merged(groups: Iterable[Columns]) -> list[Columns]:

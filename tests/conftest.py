@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,7 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell the seed to tests and to whatever processes they start."""
+    """Tell the seed to tests and to whatever processes they start, and let these be interrupted."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell starts what is to run in its background; whoever is started from here would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     seed = config.getoption("--seed")
     if seed is not None:
         os.environ["HEADGATE_SEED"] = str(seed)

@@ -12,7 +12,7 @@ from headgate.envelope import numbers
 from headgate.model import NAME_PART, Series, Value
 from headgate.requests.desk import Writing
 from headgate.requests.model import short
-from headgate.store.blocks import DAY_MS
+from headgate.store.day_file import DAY_MS
 from headgate.store.query import Column
 from headgate.store.store import Store
 

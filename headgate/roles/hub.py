@@ -22,12 +22,13 @@ from headgate.roles.hub_config import (
     HubConfig,
     Site,
     SiteStore,
+    commit_ms_of,
     fetch_site,
     parse_config,
     parse_site,
     state_root_of,
 )
-from headgate.roles.hub_intake import Intake
+from headgate.roles.hub_intake import GROUP_BYTES, Intake
 from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
 from headgate.roles.site_reading import read_site
@@ -40,6 +41,9 @@ from headgate.uplink.sender import Uplink
 from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
+
+IDLE_COMMIT_MS = 1_000
+"""Between looks at what is to be sealed, where each batch is committed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,8 @@ class _Hub:
         self._clock = clock
         self._tuning = tuning
         self._epoch = random_id()
+        wanted_ms = commit_ms_of(config)
+        self._commit_ms = tuning.commit_ms if wanted_ms is None else wanted_ms
         self._root = root
         self._store = Store(root, thing, self._epoch)
         self._sites = SiteStore(root)
@@ -110,6 +116,7 @@ class _Hub:
         alarms = self._site.alarms if self._site else ()
         self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline)
         self._writer = Writer()
+        self._reader = Writer(name="store reads")
         self._intake: Intake
         self._bridges: Bridges
         self._uplink = Uplink(
@@ -121,7 +128,15 @@ class _Hub:
             on_ack=lambda: self._requests.heard_cloud(),
         )
         self._requests = HubRequests(
-            bus, clock, thing, root, self._store, self._writer, self._uplink.offer, tuning=tuning.requests
+            bus,
+            clock,
+            thing,
+            root,
+            self._store,
+            self._writer,
+            self._reader,
+            self._uplink.offer,
+            tuning=tuning.requests,
         )
         if self._site is not None:
             self._requests.configured(self._site.devices, writes=self._site.writes)
@@ -141,7 +156,13 @@ class _Hub:
                 size_bytes,
             )
             await self._requests.recover()
-            self._intake = Intake(self._bus, self._store.runs(), self._store.tables(), self._commit_soon)
+            self._intake = Intake(
+                self._bus,
+                self._store.runs(),
+                self._store.tables(),
+                self._commit_soon,
+                group_bytes=GROUP_BYTES if self._commit_ms else 1,
+            )
             self._bridges = self._watch_bridges()
             with (
                 self._bus.subscribe("hg/v1/local/batch/+", self._on_batch),
@@ -152,6 +173,7 @@ class _Hub:
             await self._commit()
             await self._seal()
         finally:
+            self._reader.close()
             self._writer.close()
             self._store.close()
 
@@ -195,7 +217,7 @@ class _Hub:
     async def _commit_regularly(self, stop: asyncio.Event) -> None:
         sealed_ms = self._clock.boot_ms()
         while not stop.is_set():
-            due_ms = self._clock.boot_ms() + self._tuning.commit_ms
+            due_ms = self._clock.boot_ms() + (self._commit_ms or IDLE_COMMIT_MS)
             if not self._urgent and not stop.is_set():
                 await self._committer.until(due_ms)
             self._urgent = False

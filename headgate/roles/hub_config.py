@@ -37,6 +37,8 @@ MAX_INLINE_BYTES = 2_048
 """A nucleus lite reads at most 9,000 B of configuration, of which site documents are only a part."""
 MAX_SITE_BYTES = 1024 * 1024
 FETCH_TIMEOUT_S = 20.0
+DEFAULT_COMMIT_MS = 1_000
+MAX_COMMIT_MS = 10_000
 SCHEMES = ("file", "http", "https")
 
 
@@ -50,11 +52,15 @@ class SiteRef:
 
 @dataclass(frozen=True, slots=True)
 class HubConfig:
-    """The component's configuration. At most one of `site` and `inline` (a document as bytes) is set."""
+    """The component's configuration. At most one of `site` and `inline` (a document as bytes) is set.
+
+    `commit_ms`: how long batches may wait to be made durable, and acknowledged, together; 0: each at once.
+    """
 
     state_root: Path
     site: SiteRef | None = None
     inline: bytes | None = None
+    commit_ms: int = DEFAULT_COMMIT_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +90,26 @@ def parse_config(values: Mapping[str, Any]) -> HubConfig:
     inline = _inline(values.get("inline"), top) if top.has("inline") else None
     if site is not None and inline is not None:
         top.fault("inline", "stands beside site", "keep one of the two")
+    commit_ms = top.integer("commitMs", DEFAULT_COMMIT_MS, low=0, high=MAX_COMMIT_MS)
     top.close()
     problems.reject_if_any()
-    return HubConfig(root, site, inline)
+    return HubConfig(root, site, inline, commit_ms)
 
 
 def state_root_of(values: Mapping[str, Any]) -> Path:
     """The state root of a configuration that may be faulty elsewhere."""
     found = values.get("stateRoot")
     return Path(found) if isinstance(found, str) and Path(found).is_absolute() else DEFAULT
+
+
+def commit_ms_of(values: Mapping[str, Any]) -> int | None:
+    """`commitMs` of a configuration that may be faulty elsewhere; None where there is none that is valid."""
+    problems = Problems("configuration of headgate.Hub")
+    top = Section(values, "", problems)
+    if not top.has("commitMs"):
+        return None
+    found = top.integer("commitMs", low=0, high=MAX_COMMIT_MS)
+    return None if problems.found else found
 
 
 def parse_site(data: bytes, source: str) -> Site:

@@ -31,7 +31,10 @@ Run = tuple[str, int]
 
 
 class Intake:
-    """Batches from all bridges until the next commit. `urgent` is called when that should not wait."""
+    """Batches from all bridges until the next commit.
+
+    `urgent` is called when that should not wait: when `group_bytes` are there.
+    """
 
     def __init__(
         self,
@@ -39,7 +42,10 @@ class Intake:
         runs: Mapping[Run, int],
         tables: Mapping[bytes, tuple[Series, ...]],
         urgent: Callable[[], None],
+        *,
+        group_bytes: int = GROUP_BYTES,
     ) -> None:
+        self._group_bytes = group_bytes
         self.malformed = 0
         self.refused = 0
         self.duplicates = 0
@@ -120,7 +126,7 @@ class Intake:
         self._accepted[run] = batch.seq
         self._pending.append((batch, wire))
         self._pending_bytes += len(wire)
-        if self._pending_bytes >= GROUP_BYTES:
+        if self._pending_bytes >= self._group_bytes:
             self._urgent()
 
     def _want(self, run: Run, key: bytes) -> None:

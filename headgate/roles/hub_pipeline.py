@@ -27,8 +27,9 @@ from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
 from headgate.roles.hub_fresh import Fresh, mark_of
 from headgate.roles.hub_windows import Windows
+from headgate.store.replay import Journaled
 from headgate.store.state import Queued
-from headgate.store.store import Journaled, Store
+from headgate.store.store import Store
 from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
@@ -38,13 +39,14 @@ log = logging.getLogger(__name__)
 class PipelineTuning:
     """How long things may wait. `live_age_ms`: samples older than that when sealed go by stream backlog.
 
-    `mark_series`: how many of a dead bridge's series are marked at a time.
+    Blocks of ten minutes of 1 Hz keep half a byte a sample; until then a sample takes 8 B of memory, and is
+    read again from the journal at start. `mark_series`: of a dead bridge, how many are marked at a time.
     """
 
     idle_ms: int = 15_000
     live_age_ms: int = 30_000
-    blocks_every_ms: int = 60_000
-    blocks_samples: int = 200_000
+    blocks_every_ms: int = 600_000
+    blocks_samples: int = 600_000
     mark_series: int = 2_000
 
 

@@ -37,7 +37,10 @@ Offer = Callable[[Sequence[Queued]], None]
 
 
 class HubRequests:
-    """Everything about requests in one hub. `offer` tells the uplink of envelopes that were queued."""
+    """Everything about requests in one hub. `offer` tells the uplink of envelopes that were queued.
+
+    `reader` runs queries, beside the `writer`.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class HubRequests:
         root: StateRoot,
         store: Store,
         writer: Writer,
+        reader: Writer,
         offer: Offer,
         *,
         tuning: DeskTuning | None = None,
@@ -61,7 +65,7 @@ class HubRequests:
         self._ledger = Ledger(store, thing, Audit(root.audit), ReplySpool(root.replies))
         self._news = FileNews(bus, clock)
         operations = HubOperations(
-            bus, clock, self.directory, History(store, writer), self._news, self._permits
+            bus, clock, self.directory, History(store, reader), self._news, self._permits
         )
         self._desk = Desk(
             self._ledger, writer, clock, operations.mapping(), offer, fetch_args, tuning or DeskTuning()

@@ -11,7 +11,8 @@ from headgate.columns import Columns
 from headgate.limited_log import LimitedLog
 from headgate.model import Series, Window
 from headgate.store.query import Column
-from headgate.store.store import Journaled, Store
+from headgate.store.replay import Journaled
+from headgate.store.store import Store
 from headgate.window.config import WindowsConfig
 from headgate.window.source import Source, SourceTuning
 

@@ -6,132 +6,139 @@ a replay after a crash adds nothing twice.
 
 from __future__ import annotations
 
-import datetime
 import sqlite3
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from headgate.columns import Columns, merged, picked
+import numpy as np
+
+from headgate.errors import Reject
 from headgate.model import Series
 from headgate.store import pack
+from headgate.store.arrays import Stretch, joined
+from headgate.store.day_file import DAY_MS, SCHEMA, STEPS, VERSION, day_path, days_in, open_day
+from headgate.store.head import Unsealed
 from headgate.store.sqlite import connect, migrate, transaction
 
-VERSION = 1
-DAY_MS = 86_400_000
-
-_SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE series(id INTEGER PRIMARY KEY, name TEXT NOT NULL, revision INTEGER NOT NULL, unit TEXT NOT NULL,
-                    kind TEXT NOT NULL, decimals INTEGER);
-CREATE TABLE shapes(id INTEGER PRIMARY KEY, series BLOB NOT NULL UNIQUE);
-CREATE TABLE blocks(id INTEGER PRIMARY KEY, shape INTEGER NOT NULL, first_ms INTEGER NOT NULL,
-                    last_ms INTEGER NOT NULL, samples INTEGER NOT NULL, data BLOB NOT NULL);
-CREATE INDEX blocks_by_time ON blocks(shape, first_ms)
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Unsealed:
-    """Columns of the batch at one journal position, not in a block yet."""
-
-    position: int
-    columns: Columns
+OPEN_DAYS = 2
+"""Files kept open for writing: today's, and one more for what comes late."""
+_CHECKPOINT_PAGES = 256
+"""A write-ahead log of about 1 MiB at most."""
 
 
 class Blocks:
     """The day files of one state root, written by the store's one writer. `ids` grows with new series."""
 
     def __init__(self, folder: Path, ids: Mapping[Series, int]) -> None:
-        self._folder = folder
+        self.folder = folder
         self._ids = ids
+        self._open: dict[int, sqlite3.Connection] = {}
+        self._through: dict[int, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Leave every file whole in itself, with no log beside it."""
+        for day in list(self._open):
+            self._finish(day)
+
+    def days(self) -> list[int]:
+        """The days (since 1970) that have a file."""
+        return days_in(self.folder)
 
     def write(self, unsealed: Sequence[Unsealed], end: int) -> None:
         """Add everything before the journal position `end`; durable when it returns, exact when repeated."""
         days: dict[int, list[Unsealed]] = {}
         for item in unsealed:
-            for day, columns in split_days(item.columns):
-                days.setdefault(day, []).append(Unsealed(item.position, columns))
-        for day, items in days.items():
+            for day, stretch in split_days(item.stretch):
+                days.setdefault(day, []).append(Unsealed(item.position, stretch))
+        for day, items in sorted(days.items()):
             self._write_day(day, items, end)
 
-    def read(self, names: frozenset[str], from_ms: int, to_ms: int) -> Iterator[Columns]:
-        """The blocks that may hold samples of `names` in from_ms <= t < to_ms, day by day."""
-        for day in sorted(self.days()):
-            if day * DAY_MS < to_ms and (day + 1) * DAY_MS > from_ms:
-                yield from _read_day(self._path(day), names, from_ms, to_ms)
+    def through(self, day: int) -> int:
+        """The journal position before which a day's file holds everything."""
+        if day not in self._through:
+            exists = day_path(self.folder, day).exists()
+            self._through[day] = _read_through(self._db(day)) if exists else 0
+        return self._through[day]
 
-    def days(self) -> list[int]:
-        """The days (since 1970) that have a file."""
-        epoch = datetime.date(1970, 1, 1)
-        found = []
-        for path in self._folder.glob("????????.db"):
-            try:
-                date = datetime.datetime.strptime(path.stem, "%Y%m%d").replace(tzinfo=datetime.UTC).date()
-            except ValueError:
-                continue
-            found.append((date - epoch).days)
+    def newest_through(self) -> int:
+        """The journal position before which some file holds everything: none below it may be used again,
+        also where journal or state.db are lost.
+        """
+        found = 0
+        for day in self.days():
+            with suppress(Reject), open_day(day_path(self.folder, day)) as reader:
+                found = max(found, reader.through())
         return found
 
-    def _path(self, day: int) -> Path:
-        return self._folder / f"{datetime.date(1970, 1, 1) + datetime.timedelta(days=day):%Y%m%d}.db"
-
     def _write_day(self, day: int, items: Sequence[Unsealed], end: int) -> None:
-        path = self._path(day)
-        with closing(connect(path, wal=False)) as db:
-            migrate(db, path, VERSION, _SCHEMA)
-            row = db.execute("SELECT value FROM meta WHERE key = 'through'").fetchone()
-            through = row[0] if row else 0
-            fresh = [item.columns for item in items if item.position >= through]
-            with transaction(db):
-                for columns in merged(fresh):
-                    self._insert(db, columns)
-                db.execute("INSERT OR REPLACE INTO meta VALUES('through', ?)", (max(through, end),))
+        through = self.through(day)
+        shapes: dict[int, list[Stretch]] = {}
+        for item in items:
+            if item.position >= through:
+                shapes.setdefault(id(item.stretch.shape), []).append(item.stretch)
+        if not shapes:
+            return
+        db = self._db(day)
+        with transaction(db):
+            for stretches in shapes.values():
+                self._insert(db, joined(stretches), end)
+            db.execute("INSERT OR REPLACE INTO meta VALUES('through', ?)", (max(through, end),))
+        self._through[day] = max(through, end)
 
-    def _insert(self, db: sqlite3.Connection, columns: Columns) -> None:
-        ids = [self._ids[series] for series in columns.series]
+    def _insert(self, db: sqlite3.Connection, stretch: Stretch, end: int) -> None:
+        series = stretch.shape.series
+        ids = [self._ids[one] for one in series]
         key = struct.pack(f"<{len(ids)}I", *ids)
         found = db.execute("SELECT id FROM shapes WHERE series = ?", (key,)).fetchone()
         if found is None:
             db.executemany(
-                "INSERT OR IGNORE INTO series VALUES(?, ?, ?, ?, ?, ?)",
+                "INSERT OR IGNORE INTO series(id, name, revision, unit, kind, decimals) "
+                "VALUES(?, ?, ?, ?, ?, ?)",
                 [
                     (number, s.name, s.revision, s.unit, s.kind, s.decimals)
-                    for number, s in zip(ids, columns.series, strict=True)
+                    for number, s in zip(ids, series, strict=True)
                 ],
             )
             found = (db.execute("INSERT INTO shapes(series) VALUES(?)", (key,)).lastrowid,)
-        times = columns.times_ms
+        times = stretch.times_ms
         db.execute(
-            "INSERT INTO blocks(shape, first_ms, last_ms, samples, data) VALUES(?, ?, ?, ?, ?)",
-            (found[0], min(times), max(times), len(columns), pack.encode(columns)),
+            "INSERT INTO blocks(shape, first_ms, last_ms, samples, through, data) VALUES(?, ?, ?, ?, ?, ?)",
+            (found[0], int(times.min()), int(times.max()), len(stretch), end, pack.encode(stretch)),
         )
 
+    def _db(self, day: int) -> sqlite3.Connection:
+        db = self._open.pop(day, None)
+        if db is None:
+            while len(self._open) >= OPEN_DAYS:
+                self._finish(next(iter(self._open)))
+            path = day_path(self.folder, day)
+            db = connect(path, wal=True)
+            db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+            migrate(db, path, VERSION, SCHEMA, STEPS)
+        self._open[day] = db  # the last one used is the last one closed
+        return db
 
-def split_days(columns: Columns) -> list[tuple[int, Columns]]:
-    """The columns by UTC day."""
-    days = [t // DAY_MS for t in columns.times_ms]
-    if days[0] == days[-1] and len(set(days)) == 1:
-        return [(days[0], columns)]
-    return [(day, picked(columns, [i for i, d in enumerate(days) if d == day])) for day in sorted(set(days))]
+    def _finish(self, day: int) -> None:
+        db = self._open.pop(day)
+        # A reader may have it open: then its log stays until it is written or finished again.
+        with suppress(sqlite3.OperationalError):
+            db.execute("PRAGMA busy_timeout=0")
+            db.execute("PRAGMA journal_mode=DELETE")
+        db.close()
 
 
-def _read_day(path: Path, names: frozenset[str], from_ms: int, to_ms: int) -> Iterator[Columns]:
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-        rows = db.execute("SELECT id, name, unit, kind, decimals, revision FROM series")
-        series = {row[0]: Series(*row[1:]) for row in rows}
-        wanted = {number for number, s in series.items() if s.name in names}
-        for shape, key in db.execute("SELECT id, series FROM shapes").fetchall():
-            ids = struct.unpack(f"<{len(key) // 4}I", key)
-            if wanted.isdisjoint(ids):
-                continue
-            table = tuple(series[number] for number in ids)
-            blocks = db.execute(
-                "SELECT data FROM blocks WHERE shape = ? AND first_ms < ? AND last_ms >= ? ORDER BY id",
-                (shape, to_ms, from_ms),
-            )
-            for (data,) in blocks:
-                yield pack.decode(data, table)
+def split_days(stretch: Stretch) -> list[tuple[int, Stretch]]:
+    """The samples by UTC day."""
+    days = stretch.times_ms // DAY_MS
+    first = int(days[0])
+    if (days == first).all():
+        return [(first, stretch)]
+    return [(day, stretch.picked(days == day)) for day in np.unique(days).tolist()]
+
+
+def _read_through(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT value FROM meta WHERE key = 'through'").fetchone()
+    return int(row[0]) if row else 0

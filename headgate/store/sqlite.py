@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
+from headgate.config.stateroot import sync_directory
 from headgate.errors import Fatal
 
 
@@ -27,19 +29,36 @@ def connect(path: Path, *, wal: bool) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, path: Path, version: int, schema: str) -> None:
-    """Create the tables in a new file. Raises Fatal for a file of another version or none of ours."""
+def migrate(
+    connection: sqlite3.Connection,
+    path: Path,
+    version: int,
+    schema: str,
+    steps: Mapping[int, str] = MappingProxyType({}),
+) -> None:
+    """Create the tables in a new file, or bring an older one up to date: `steps[n]` leads from n to n + 1.
+
+    A new file's name is durable too. Raises Fatal for a file of another version or none of ours.
+    """
     try:
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
         if found == 0:
-            with transaction(connection):
-                for statement in schema.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version={version}")
-        elif found != version:
+            _change(connection, schema, version)
+            sync_directory(path.parent)
+        while found in steps and found < version:
+            found += 1
+            _change(connection, steps[found - 1], found)
+        if found not in (0, version):
             raise Fatal(f"{path} is of version {found}, this hub reads {version}: update headgate.Hub")
     except sqlite3.DatabaseError as error:
         raise Fatal(f"{path}: {error}; move it aside and start again") from error
+
+
+def _change(connection: sqlite3.Connection, statements: str, version: int) -> None:
+    with transaction(connection):
+        for statement in statements.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={version}")
 
 
 @contextmanager

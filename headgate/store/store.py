@@ -5,24 +5,35 @@ Everything here runs in the store's one writer thread (`headgate.store.writer`) 
 
 from __future__ import annotations
 
-import json
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from headgate import batch as batches
-from headgate.columns import Columns
+import numpy as np
+
+from headgate.columns import Columns, picked
 from headgate.config.stateroot import StateRoot
-from headgate.errors import Fatal, Reject
-from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, dictionary_hash
-from headgate.store.blocks import DAY_MS, Blocks, Unsealed
-from headgate.store.journal import SEGMENT_BYTES, Journal, RecordKind
+from headgate.errors import Fatal
+from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
+from headgate.store import compact
+from headgate.store.arrays import Shape
+from headgate.store.blocks import Blocks
+from headgate.store.day_file import DAY_MS
+from headgate.store.downsample import Bucket, downsampled
+from headgate.store.files import Disk
+from headgate.store.head import MAX_SHAPES, Head
+from headgate.store.journal import SEGMENT_BYTES, Journal
 from headgate.store.lock import RootLock
-from headgate.store.query import Column, query
+from headgate.store.query import Column, lines, newest, query
+from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
-from headgate.store.state import Progress, Queued, State, table_from_rows, table_text
+from headgate.store.segments import RecordKind, start_of_segment
+from headgate.store.state import Progress, Queued, State, table_text
+
+RECORD_BATCHES = 256
+"""Batches of one journal record: about 1.8 MB as they came."""
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +43,6 @@ Seal = Callable[[EnvelopeId, Previous | None], bytes]
 """Makes an envelope's bytes once its id is known. The second argument counts with seq 1 only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Journaled:
-    """A batch and where the journal holds it; `end` is where the next record may start."""
-
-    position: int
-    end: int
-    batch: Batch
-
-
 class Store:
     """The one writer of a state root. A transaction that fails leaves a store that must be opened again.
 
@@ -48,7 +50,13 @@ class Store:
     """
 
     def __init__(
-        self, root: StateRoot, thing: str, epoch: int, *, segment_bytes: int = SEGMENT_BYTES
+        self,
+        root: StateRoot,
+        thing: str,
+        epoch: int,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk | None = None,
     ) -> None:
         self._root = root.path
         self._thing = thing
@@ -61,20 +69,26 @@ class Store:
             self.state = State(root.state_db, thing)
             opened.callback(self.state.close)
             self._progress = self.state.progress()
-            needed = max(self._progress.packed, self._progress.blocks)
-            self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed)
+            self._ids = self.state.series_ids()
+            self._blocks = Blocks(root.blocks, self._ids)
+            opened.callback(self._blocks.close)
+            progress = self._progress
+            needed = max(progress.packed, progress.blocks, self._blocks.newest_through())
+            self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
             self._opened = opened.pop_all()
         self._runs = self.state.runs()
         self._fresh_runs: dict[tuple[str, int], int] = {}
         self._ends = self.state.stream_ends()
         self._seqs: dict[str, int] = {}
-        self._ids = self.state.series_ids()
         self._fresh_ids: dict[Series, int] = {}
         self._tables = self.state.dictionaries()
         self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
-        self._blocks = Blocks(root.blocks, self._ids)
-        self._unsealed: list[Unsealed] = []
+        self._head = Head(self.journal.end)
+        self._replayed_end = self.journal.end
+        self._compactor = compact.Compactor(self._decimals)
+        self._compacted_segment = 0
+        self._numbered: dict[int, Shape] = {}
         self._outbox_count, self._outbox_bytes = self.state.outbox_size()
 
     def close(self) -> None:
@@ -94,7 +108,7 @@ class Store:
     @property
     def unsealed_samples(self) -> int:
         """Samples that wait in memory to become blocks."""
-        return sum(len(item.columns) for item in self._unsealed)
+        return self._head.samples
 
     def runs(self) -> dict[tuple[str, int], int]:
         """Up to which seq each (bridge, run_id) is held."""
@@ -124,6 +138,7 @@ class Store:
         with ExitStack() as state:
             tx = Tx(self, state)
             yield tx
+            self._append(tx.appended)
             if self.journal.buffered:
                 self.journal.sync()
             if tx.wrote_state:
@@ -136,27 +151,29 @@ class Store:
 
     def replay(self) -> Iterator[Journaled]:
         """Every batch from `progress.replay` on; fills in the tables and runs that state.db lacks."""
-        for record in self.journal.replay(self._progress.replay):
-            try:
-                if record.kind == RecordKind.DICTIONARY:
-                    table = table_from_rows(json.loads(record.payload))
-                    self._learn(dictionary_hash(table), table)
-                elif record.kind == RecordKind.BATCH:
-                    batch = batches.decode(record.payload)
-                    self._advance(batch)
-                    yield Journaled(record.position, record.end, batch)
-                else:
-                    log.error("journal: record of unknown kind %d passed over", record.kind)
-            except (Reject, ValueError) as error:
-                log.error("journal: record at %d passed over: %s", record.position, error)
+        start = self._progress.replay
+        records = self.journal.replay(start_of_segment(start))
+        for item in replayed(records, start, lambda table: self._learn(dictionary_hash(table), table)):
+            self._advance(item.batch)
+            yield item
 
     def keep(self, position: int, columns: Columns) -> None:
         """Hold columns of the batch at `position` until `seal_blocks`; gives new series their ids."""
-        for series in columns.series:
-            if series not in self._ids:
-                number = len(self._ids) + 1
-                self._ids[series] = self._fresh_ids[series] = number
-        self._unsealed.append(Unsealed(position, columns))
+        shape = self._head.shape(columns.series)
+        if id(shape) not in self._numbered:
+            for series in shape.series:
+                if series not in self._ids:
+                    number = len(self._ids) + 1
+                    self._ids[series] = self._fresh_ids[series] = number
+            if len(self._numbered) >= MAX_SHAPES:
+                self._numbered.clear()
+            self._numbered[id(shape)] = shape
+        if position >= self._replayed_end:
+            self._head.add(position, shape, columns)
+            return
+        rows = [i for i, t in enumerate(columns.times_ms) if position >= self._blocks.through(t // DAY_MS)]
+        if rows:
+            self._head.add(position, shape, picked(columns, rows))
 
     def seal_blocks(self, end: int) -> None:
         """Write everything kept, which is all before the journal position `end`, to the day files.
@@ -165,16 +182,44 @@ class Store:
         """
         if self._fresh_ids:
             raise Fatal("blocks were to be sealed before their series' ids were durable")
-        if self._unsealed:
-            self._blocks.write(self._unsealed, end)
-            self._unsealed = []
+        self._blocks.write(self._head.waiting(), end)
+        self._head.sealed(end)
         self._progress = replace(self._progress, blocks=end)
+
+    # Reads; these may be called from any thread, and wait for no write.
 
     def query(
         self, names: Collection[str], from_ms: int, to_ms: int, *, newest_first: bool = False
     ) -> Iterator[Column]:
-        """Samples with from_ms <= t < to_ms, a Column per day and series; not yet sealed ones included."""
-        return query(self._blocks, self._unsealed, names, from_ms, to_ms, newest_first=newest_first)
+        """Samples with from_ms <= t < to_ms, not yet sealed ones included, a Column per series and slice.
+
+        Slices of time follow each other in the order asked for; each holds a bounded number of samples.
+        """
+        snapshot = self._head.snapshot()
+        return query(self._blocks.folder, snapshot, names, from_ms, to_ms, newest_first=newest_first)
+
+    def downsampled(
+        self, names: Collection[str], from_ms: int, to_ms: int, step_ms: int, *, newest_first: bool = False
+    ) -> Iterator[tuple[Series, list[Bucket]]]:
+        """As `query`, in buckets that start at multiples of `step_ms`."""
+        found = lines(
+            self._blocks.folder, self._head.snapshot(), names, from_ms, to_ms, newest_first=newest_first
+        )
+        return downsampled(found, step_ms, newest_first=newest_first)
+
+    def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
+        """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
+        return newest(self._blocks.folder, self._head.snapshot(), names)
+
+    def series(self) -> list[Series]:
+        """Every series of which there was a sample, by name and revision."""
+        return sorted(self._ids, key=lambda series: (series.name, series.revision))
+
+    def days(self) -> list[int]:
+        """The UTC days (since 1970) of which there may be samples, ascending."""
+        waiting = self._head.snapshot().stretches(lambda _: True)
+        held = {day for stretch in waiting for day in np.unique(stretch.times_ms // DAY_MS).tolist()}
+        return sorted({*self._blocks.days(), *held})
 
     def pending(self, *, live: bool, limit_bytes: int) -> Sequence[Envelope]:
         """The oldest waiting envelopes, live or not, of together at most `limit_bytes` (at least one)."""
@@ -187,20 +232,35 @@ class Store:
             taken.append(item.envelope)
         return taken
 
-    def series(self) -> list[Series]:
-        """Every series of which there was a sample, by name and revision."""
-        return sorted(self._ids, key=lambda series: (series.name, series.revision))
-
-    def days(self) -> list[int]:
-        """The UTC days (since 1970) of which there may be samples, ascending."""
-        waiting = {t // DAY_MS for item in self._unsealed for t in item.columns.times_ms}
-        return sorted({*self._blocks.days(), *waiting})
-
     def queued(self, after_row: int, limit: int) -> list[Queued]:
         """Waiting envelopes sealed after the one in `after_row`, oldest first."""
         return self.state.queued(after_row, limit)
 
     # For Tx.
+
+    def _append(self, appended: Sequence[Journaled]) -> None:
+        """Put batches into the journal, so many to a record, and note where each of them is."""
+        for start in range(0, len(appended), RECORD_BATCHES):
+            part = appended[start : start + RECORD_BATCHES]
+            record = self.journal.append(RecordKind.BATCHES, self._compacted([item.batch for item in part]))
+            for i, item in enumerate(part):
+                item.position, item.end = record.position + i, record.end
+
+    def _compacted(self, found: Sequence[Batch]) -> bytes:
+        """A record that goes on from those before it in the segment that it will go to."""
+        if self._compacted_segment == self.journal.segment:
+            payload = self._compactor.encode(found)
+            if self.journal.fits(payload):
+                return payload
+            self.journal.roll()
+        self._compactor.restart()
+        payload = self._compactor.encode(found)
+        self._compacted_segment = self.journal.segment + (not self.journal.fits(payload))
+        return payload
+
+    def _decimals(self, key: bytes, series: Sequence[int]) -> list[int | None]:
+        table = self._tables.get(key, ())
+        return [table[i].decimals if i < len(table) else None for i in series]
 
     def _advance(self, batch: Batch) -> None:
         key = (batch.bridge, batch.run_id)
@@ -234,17 +294,21 @@ class Tx:
 
     def __init__(self, store: Store, state: ExitStack) -> None:
         self.wrote_state = False
+        self.appended: list[Journaled] = []
         self._store = store
         self._stack = state
 
     def append(self, batch: Batch, wire: bytes) -> Journaled | None:
-        """Journal a batch as it came; None when its key (bridge, run_id, seq) is held already."""
+        """Journal a batch; None when its key (bridge, run_id, seq) is held already.
+
+        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller.
+        """
         store = self._store
         if batch.seq <= store._runs.get((batch.bridge, batch.run_id), 0):
             return None
-        record = store.journal.append(RecordKind.BATCH, wire)
         store._advance(batch)
-        return Journaled(record.position, record.end, batch)
+        self.appended.append(Journaled(batch))
+        return self.appended[-1]
 
     def add_table(self, table: tuple[Series, ...]) -> None:
         """Journal a series table, so that the batches behind it can be read with the journal alone."""

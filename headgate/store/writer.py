@@ -15,10 +15,13 @@ MAX_WAITING = 16
 
 
 class Writer:
-    """Runs calls one after the other in one thread. Close it before the store that it works on."""
+    """Runs calls one after the other in one thread. Close it before the store that it works on.
 
-    def __init__(self, *, max_waiting: int = MAX_WAITING) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+    What only reads has another one, so that it waits for no write.
+    """
+
+    def __init__(self, *, max_waiting: int = MAX_WAITING, name: str = "store") -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._slots = asyncio.Semaphore(max_waiting)
 
     async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -82,7 +82,9 @@ async def some_requests(root: Path) -> AsyncIterator[tuple[MemoryCloud, HubReque
 
     try:
         async with MemoryBus(cloud=cloud) as bus:
-            requests = HubRequests(bus, clock, "gw", StateRoot(root), store, writer, lambda queued: None)
+            requests = HubRequests(
+                bus, clock, "gw", StateRoot(root), store, writer, writer, lambda queued: None
+            )
             requests.directory.configured({"meter-a": "modbus", "room": "ble"})
             with (
                 bus.serve("hg/v1/local/call/modbus", nonsense),

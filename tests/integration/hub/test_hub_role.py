@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,14 @@ async def test_what_a_bridge_sends_reaches_the_cloud_once(tmp_path: Path) -> Non
         values = Counter((name, value) for name, _, value in world.arrived().elements())
         assert values == Counter((TABLE[i].name, v) for f in frames for i, v in enumerate(f.values))
     assert not list(tmp_path.glob("**/*.tmp"))
+
+
+async def test_each_batch_is_committed_at_once_where_that_is_configured(tmp_path: Path) -> None:
+    config = {"schema": 1, "stateRoot": str(tmp_path), "commitMs": 0}
+    async with a_world(tmp_path, config) as world, world.hub(replace(FAST, commit_ms=600_000)):
+        for _ in range(3):
+            await world.bridge.send(world.frames(1))
+            await world.bridge.until_acked()
 
 
 async def test_windows_close_when_the_bridge_falls_silent(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from headgate.requests.history import SLICE_MS, Found, Query, add, parse_query, 
 from headgate.requests.model import load_strictly
 from headgate.requests.reading import PART_BYTES, Part, merge_read, plan_read
 from headgate.requests.spool import ReplySpool
-from headgate.store.blocks import DAY_MS
+from headgate.store.day_file import DAY_MS
 from headgate.store.query import Column
 from tests.support import envelope_reader as reader
 

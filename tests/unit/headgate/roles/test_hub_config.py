@@ -7,7 +7,14 @@ import pytest
 
 from headgate.config.stateroot import DEFAULT
 from headgate.errors import Reject
-from headgate.roles.hub_config import HubConfig, SiteRef, parse_config, parse_site, state_root_of
+from headgate.roles.hub_config import (
+    HubConfig,
+    SiteRef,
+    commit_ms_of,
+    parse_config,
+    parse_site,
+    state_root_of,
+)
 
 DIGEST = "ab" * 32
 
@@ -25,6 +32,13 @@ def test_scalars_may_be_text_and_numbers_floats() -> None:
     expected = HubConfig(Path("/srv/hg"), SiteRef("https://x/site.yaml", DIGEST))
     assert parse_config(values) == expected
     assert parse_config(values | {"schema": "1"}) == expected
+
+
+def test_how_long_batches_wait_is_read_from_a_configuration_that_is_faulty_elsewhere() -> None:
+    assert parse_config({"commitMs": "0"}).commit_ms == 0
+    assert commit_ms_of({"commitMs": 250, "site": 5}) == 250
+    assert commit_ms_of({"commitMs": 20_000}) is None
+    assert commit_ms_of({}) is None
 
 
 def test_an_inline_document_may_be_a_mapping_or_text() -> None:

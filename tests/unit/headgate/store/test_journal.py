@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal
-from headgate.store.journal import Journal, RecordKind
+from headgate.model import Batch
+from headgate.store.journal import Journal
+from headgate.store.segments import RecordKind
+from headgate.store.store import Store
+
+GOLDEN = Path(__file__).parents[3] / "golden/store"
 
 
 def payloads(journal: Journal, start: int = 0) -> list[bytes]:
@@ -117,12 +126,42 @@ def test_segments_are_preallocated(tmp_path: Path) -> None:
     assert (tmp_path / "1.log").stat().st_size == 1 << 20
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_segments_of_each_version_are_read_and_the_present_one_is_written(
+    version: int, tmp_path: Path
+) -> None:
+    expected = json.loads((GOLDEN / f"v{version}/journal.json").read_text())
+    root = StateRoot(tmp_path)
+    root.create()
+    shutil.copy(GOLDEN / f"v{version}/1.log", root.journal)
+    store = Store(root, "gw", 1)
+    assert [as_rows(item.batch) for item in store.replay()] == expected
+    assert len(store.tables()) == 1
+    last = list(store.replay())[-1].batch
+    with store.begin() as tx:
+        assert tx.append(last, b"") is None
+        assert tx.append(replace(last, seq=4), b"") is not None
+    store.close()
+    store = Store(root, "gw", 2)
+    assert [item.batch.seq for item in store.replay()][-1] == 4
+    assert sorted(path.name for path in root.journal.iterdir()) == ["1.log", "2.log"][: 3 - version]
+    store.close()
+
+
+def as_rows(batch: Batch) -> list[object]:
+    frames = [[f.boot_ms, list(f.series), list(f.values), list(f.quality)] for f in batch.frames]
+    return [
+        batch.bridge, batch.run_id, batch.seq, batch.oldest_seq, batch.dictionary.hex(),
+        batch.machine_boot_id, batch.utc_offset_ms, int(batch.clock), batch.dropped, frames,
+    ]  # fmt: skip
+
+
 def test_a_newer_version_is_refused_not_guessed(tmp_path: Path) -> None:
     filled(tmp_path, [b"x"])
     data = bytearray((tmp_path / "1.log").read_bytes())
-    data[4] = 2
+    data[4] = 3
     (tmp_path / "1.log").write_bytes(data)
-    with pytest.raises(Fatal, match=r"1\.log is of version 2.*update headgate\.Hub"):
+    with pytest.raises(Fatal, match=r"1\.log is of version 3.*update headgate\.Hub"):
         Journal(tmp_path)
 
 

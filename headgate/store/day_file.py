@@ -1,0 +1,206 @@
+"""One day file `blocks/YYYYMMDD.db` (docs/store.md, "Day file"): its tables, reading it beside its writer."""
+
+from __future__ import annotations
+
+import datetime
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from headgate.errors import Reject
+from headgate.model import Series
+from headgate.store import pack
+from headgate.store.arrays import Line
+
+VERSION = 2
+DAY_MS = 86_400_000
+_EPOCH = datetime.date(1970, 1, 1)
+_NAMES_AT_ONCE = 500
+"""Of a statement's parameters; SQLite takes 999 at least."""
+
+_INDEX = "CREATE INDEX blocks_by_time ON blocks(shape, first_ms, last_ms, samples, through)"
+SCHEMA = f"""
+CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE series(id INTEGER PRIMARY KEY, name TEXT NOT NULL, revision INTEGER NOT NULL, unit TEXT NOT NULL,
+                    kind TEXT NOT NULL, decimals INTEGER);
+CREATE TABLE shapes(id INTEGER PRIMARY KEY, series BLOB NOT NULL UNIQUE);
+CREATE TABLE blocks(id INTEGER PRIMARY KEY, shape INTEGER NOT NULL, first_ms INTEGER NOT NULL,
+                    last_ms INTEGER NOT NULL, samples INTEGER NOT NULL, through INTEGER NOT NULL DEFAULT 0,
+                    data BLOB NOT NULL);
+CREATE INDEX series_by_name ON series(name);
+{_INDEX}
+"""
+STEPS = {
+    1: f"""
+CREATE TABLE blocks2(id INTEGER PRIMARY KEY, shape INTEGER NOT NULL, first_ms INTEGER NOT NULL,
+                     last_ms INTEGER NOT NULL, samples INTEGER NOT NULL, through INTEGER NOT NULL DEFAULT 0,
+                     data BLOB NOT NULL);
+INSERT INTO blocks2(id, shape, first_ms, last_ms, samples, data)
+    SELECT id, shape, first_ms, last_ms, samples, data FROM blocks;
+DROP TABLE blocks;
+ALTER TABLE blocks2 RENAME TO blocks;
+CREATE INDEX series_by_name ON series(name);
+{_INDEX}
+"""
+}
+"""From version 1, whose blocks had no `through`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A block that may hold samples that are asked for: its id, when, and how many at most."""
+
+    key: int
+    first_ms: int
+    last_ms: int
+    samples: int
+
+
+class DayReader:
+    """One day file, open for reading; commits of its writer do not hold it up.
+
+    One without tables is being made, or was when the hub ended: nothing is in it yet.
+    """
+
+    def __init__(self, db: sqlite3.Connection, path: Path) -> None:
+        self._db = db
+        self._path = path
+        self.version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        self._made = bool(self.version) or db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
+        if self._made and not 1 <= self.version <= VERSION:
+            raise Reject(f"{path} is of version {self.version}, this hub reads 1 to {VERSION}")
+        self._through = "through" if self.version > 1 else "0"
+        self._wanted: dict[int, tuple[int, Mapping[int, Series]]] = {}
+
+    def series(self, names: Collection[str] | None = None) -> dict[int, Series]:
+        """The series of these names, or all, by id."""
+        if not self._made:
+            return {}
+        select = "SELECT id, name, unit, kind, decimals, revision FROM series"
+        if names is None:
+            return {row[0]: Series(*row[1:]) for row in self._db.execute(select)}
+        found: dict[int, Series] = {}
+        wanted = sorted(names)
+        for start in range(0, len(wanted), _NAMES_AT_ONCE):
+            part = wanted[start : start + _NAMES_AT_ONCE]
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(f"{select} WHERE name IN ({marks})", part)
+            found |= {row[0]: Series(*row[1:]) for row in rows}
+        return found
+
+    def shapes(self, series: Mapping[int, Series]) -> dict[int, tuple[int, dict[int, Series]]]:
+        """By shape that has any of the series: how wide it is, and what stands at which place of it."""
+        found: dict[int, tuple[int, dict[int, Series]]] = {}
+        if not series:
+            return found
+        ids = np.array(sorted(series), np.int64)
+        for shape, key in self._db.execute("SELECT id, series FROM shapes"):
+            members = np.frombuffer(key, "<u4").astype(np.int64)
+            places = np.flatnonzero(np.isin(members, ids)).tolist()
+            if places:
+                found[shape] = (len(members), {place: series[int(members[place])] for place in places})
+        return found
+
+    def find(self, names: Collection[str], from_ms: int, to_ms: int, sealed: int) -> Iterator[Found]:
+        """The blocks, whole before the journal position `sealed`, with samples in from_ms <= t < to_ms."""
+        for shape, (width, wanted) in self.shapes(self.series(names)).items():
+            self._wanted[shape] = (width, wanted)
+            rows = self._db.execute(
+                f"SELECT id, first_ms, last_ms, samples, {self._through} FROM blocks "
+                "WHERE shape = ? AND first_ms < ? AND last_ms >= ? ORDER BY id",
+                (shape, to_ms, from_ms),
+            )
+            for key, first_ms, last_ms, samples, through in rows.fetchall():
+                if through <= sealed:
+                    yield Found(key, first_ms, last_ms, samples * len(wanted) // width)
+
+    def find_newest(self, names: Collection[str], sealed: int) -> list[Found]:
+        """The block of each shape that holds the newest sample of all its series, in the order of sealing."""
+        found = []
+        for shape, (width, wanted) in self.shapes(self.series(names)).items():
+            self._wanted[shape] = (width, wanted)
+            row = self._db.execute(
+                f"SELECT id, first_ms, last_ms, samples FROM blocks WHERE shape = ? AND {self._through} <= ? "
+                "ORDER BY last_ms DESC, id DESC LIMIT 1",
+                (shape, sealed),
+            ).fetchone()
+            if row is not None:
+                found.append(Found(*row))
+        return sorted(found, key=lambda one: one.key)
+
+    def lines(self, key: int) -> list[Line]:
+        """What was asked for out of one block that `find` found. Raises Reject where it is damaged."""
+        row = self._db.execute("SELECT shape, data FROM blocks WHERE id = ?", (key,)).fetchone()
+        if row is None:
+            raise Reject(f"{self._path}: block {key} is gone")
+        width, wanted = self._wanted[row[0]]
+        try:
+            return pack.decode(row[1], width, wanted)
+        except Reject as error:
+            raise Reject(f"{self._path}: block {key}: {error}") from error
+
+    def blocks(self) -> Sequence[tuple[int, int, int]]:
+        """(id, shape, bytes) of every block, in the order of sealing."""
+        if not self._made:
+            return []
+        return self._db.execute("SELECT id, shape, length(data) FROM blocks ORDER BY id").fetchall()
+
+    def totals(self) -> tuple[int, int, int | None, int | None]:
+        """Blocks, samples, first and last UTC ms."""
+        if not self._made:
+            return 0, 0, None, None
+        found: tuple[int, int, int | None, int | None] = self._db.execute(
+            "SELECT count(*), coalesce(sum(samples), 0), min(first_ms), max(last_ms) FROM blocks"
+        ).fetchone()
+        return found
+
+    def through(self) -> int:
+        """The journal position before which the file holds everything of its day."""
+        if not self._made:
+            return 0
+        row = self._db.execute("SELECT value FROM meta WHERE key = 'through'").fetchone()
+        return int(row[0]) if row else 0
+
+    def want(self, series: Mapping[int, Series]) -> None:
+        """Have `lines` give these series of any block."""
+        self._wanted = dict(self.shapes(series))
+
+    def check(self) -> list[str]:
+        """What SQLite finds wrong with the file."""
+        found = [row[0] for row in self._db.execute("PRAGMA integrity_check(10)")]
+        return [] if found == ["ok"] else found
+
+
+@contextmanager
+def open_day(path: Path) -> Iterator[DayReader]:
+    """A day file to read from. Raises Reject, naming it, where SQLite cannot."""
+    db: sqlite3.Connection | None = None
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        yield DayReader(db, path)
+    except sqlite3.Error as error:
+        raise Reject(f"{path}: {error}") from error
+    finally:
+        if db is not None:
+            db.close()
+
+
+def day_path(folder: Path, day: int) -> Path:
+    """Where the file of a day (since 1970) is."""
+    return folder / f"{_EPOCH + datetime.timedelta(days=day):%Y%m%d}.db"
+
+
+def days_in(folder: Path) -> list[int]:
+    """The days (since 1970) that have a file, ascending."""
+    found = []
+    for path in folder.glob("????????.db"):
+        try:
+            date = datetime.datetime.strptime(path.stem, "%Y%m%d").replace(tzinfo=datetime.UTC).date()
+        except ValueError:
+            continue
+        found.append((date - _EPOCH).days)
+    return sorted(found)
