@@ -10,6 +10,7 @@ import sqlite3
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,7 @@ class Blocks:
         self._open: dict[int, sqlite3.Connection] = {}
         self._through: dict[int, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
+        settle(folder)
 
     def close(self) -> None:
         """Leave every file whole in itself, with no log beside it."""
@@ -122,12 +124,25 @@ class Blocks:
         return db
 
     def _finish(self, day: int) -> None:
-        db = self._open.pop(day)
-        # A reader may have it open: then its log stays until it is written or finished again.
-        with suppress(sqlite3.OperationalError):
-            db.execute("PRAGMA busy_timeout=0")
-            db.execute("PRAGMA journal_mode=DELETE")
-        db.close()
+        _leave_whole(self._open.pop(day))
+
+
+def settle(folder: Path) -> None:
+    """Finish what a crash left beside day files, which a reader, who may not write, could not do.
+
+    Raises Fatal for a file that is no database or cannot be written.
+    """
+    for path in map(partial(day_path, folder), days_in(folder)):
+        if any(path.with_name(path.name + log).exists() for log in ("-journal", "-wal")):
+            _leave_whole(connect(path, wal=True))
+
+
+def _leave_whole(db: sqlite3.Connection) -> None:
+    # A reader may have it open: then its log stays until it is written or settled again.
+    with suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA busy_timeout=0")
+        db.execute("PRAGMA journal_mode=DELETE")
+    db.close()
 
 
 def split_days(stretch: Stretch) -> list[tuple[int, Stretch]]:

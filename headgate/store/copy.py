@@ -9,7 +9,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -18,9 +18,10 @@ import numpy as np
 from headgate import columns as columns_of
 from headgate.columns import Columns, picked
 from headgate.config.stateroot import StateRoot
-from headgate.errors import Reject
+from headgate.errors import Fatal, Reject
 from headgate.model import Series, dictionary_hash
 from headgate.store.arrays import Line, line_of
+from headgate.store.blocks import settle
 from headgate.store.day_file import DAY_MS, day_path, days_in, open_day
 from headgate.store.head import Head
 from headgate.store.query import lines, newest
@@ -49,6 +50,8 @@ class Copy:
         if not (root.blocks.is_dir() or root.journal.is_dir()):
             raise Reject(f"{root.path} is no state root: it has neither blocks/ nor journal/")
         self.root = root
+        with suppress(Fatal):  # where nothing can be written, what needs no settling is read
+            settle(root.blocks)
         self.kept = read_state(root)
         self.days = days_in(root.blocks)
         self._through = {day: self._through_of(day) for day in self.days}

@@ -189,6 +189,24 @@ def test_ranges_from_blocks_and_memory_in_both_directions(tmp_path: Path) -> Non
     assert list(query(tmp_path, Snapshot(tuple(waiting), 9), ["no/such"], 0, 1 << 45)) == []
 
 
+def test_what_a_crash_left_beside_a_day_file_is_settled(tmp_path: Path) -> None:
+    """A hot rollback journal: SQLite wants to write before anybody reads."""
+    blocks = Blocks(tmp_path / "one", IDS)
+    blocks.write([unsealed(1, rows(0))], 2)
+    blocks.close()
+    day = tmp_path / "one/19700101.db"
+    db = sqlite3.connect(day, isolation_level=None)
+    db.execute("PRAGMA cache_size=1")
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("DELETE FROM blocks")
+    db.execute("INSERT INTO meta VALUES('filler', zeroblob(200000))")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    db.close()
+    assert (tmp_path / "two/19700101.db-journal").exists()
+    assert read(Blocks(tmp_path / "two", IDS), [], 0, 1 << 45) == [0, 1, 2]
+    assert [path.name for path in (tmp_path / "two").iterdir()] == ["19700101.db"]
+
+
 def test_a_day_file_names_its_series_itself(tmp_path: Path) -> None:
     blocks = Blocks(tmp_path, IDS)
     blocks.write([unsealed(1, rows(0))], 2)
