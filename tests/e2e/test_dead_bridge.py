@@ -1,4 +1,4 @@
-"""A real bridge process hangs, comes back and is killed: the hub marks its series once, and not by mistake."""
+"""A real bridge process hangs, comes back, is killed: the hub marks its series once, and not by mistake."""
 
 from __future__ import annotations
 

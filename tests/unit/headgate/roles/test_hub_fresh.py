@@ -92,7 +92,7 @@ def test_what_was_saved_comes_back_and_is_written_only_when_it_changed() -> None
 
 
 def test_what_was_saved_of_a_table_that_is_not_known_is_nothing() -> None:
-    assert Fresh({("modbus", b"?"): b"\1"}, {}.get).bridges() == []
+    assert Fresh({("modbus", b"?"): b"\1"}, Tables().get).bridges() == []
 
 
 def test_a_mark_has_a_frame_for_each_device() -> None:
@@ -108,7 +108,8 @@ def test_a_mark_has_a_frame_for_each_device() -> None:
 def test_a_table_that_grows_loses_nothing(told: list[list[tuple[int, Quality]]]) -> None:
     tables = Tables()
     fresh = Fresh({}, tables.get)
-    size, last = 0, {}
+    size = 0
+    last: dict[str, Quality] = {}
     for samples in told:
         size = max(size, 1 + max(i for i, _ in samples))
         fresh.add(batch(tables.known(*ALL[:size]), *(((i,), (code,)) for i, code in samples)))
