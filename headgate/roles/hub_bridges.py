@@ -109,7 +109,10 @@ class Bridges:
                 break
             self._marked(arrived)
             count += sum(len(frame.series) for batch, _ in arrived.batches for frame in batch.frames)
-        log.warning("bridge %s does not answer: %d series marked bad_comm until it is back", bridge, count)
+        if count:  # of one that always dies again there is nothing new to say
+            log.warning(
+                "bridge %s does not answer: %d series marked bad_comm until it is back", bridge, count
+            )
 
     async def _on_alive(self, topic: str, payload: bytes) -> None:
         bridge = topic.rpartition("/")[2]
