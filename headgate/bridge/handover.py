@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,6 +164,15 @@ class Handover:
         """The hub announced itself: it gets everything again that it has not acknowledged."""
         self.outgoing.resend(self._clock.boot_ms())
         self._sender.wake()
+
+    async def say_alive(self, *, stopping: bool = False) -> None:
+        """Answer the hub's announcement, or tell it that this bridge ends because it was told to."""
+        said: dict[str, object] = {"run_id": f"{self.run_id:016x}"}
+        if stopping:
+            said["stopping"] = True
+        # The hub asks again, and knows that it could not hear us where the bus is at fault.
+        with suppress(Retry, Reject):
+            await self._bus.publish(f"hg/v1/local/alive/{self._bridge}", json.dumps(said).encode())
 
     async def drained(self, until_ms: int) -> bool:
         """Wait until everything is acknowledged, at most until a boottime; return whether it is."""

@@ -54,6 +54,10 @@ class Directory:
             if device.alive:
                 device.last_ms = max(device.last_ms or 0, frame.boot_ms + batch.utc_offset_ms)
 
+    def ended(self, source: str) -> None:
+        """A bridge was stopped on purpose: how its devices are, nobody knows any more."""
+        self._heard = {name: device for name, device in self._heard.items() if device.source != source}
+
     def source_of(self, device: str) -> str | None:
         """The bridge that a device belongs to."""
         if device in self._configured:

@@ -111,6 +111,7 @@ class Bridge:
         await driving
         self._handover.flush()
         await self._handover.drained(self._clock.boot_ms() + self._options.stop_wait_ms)
+        await self._handover.say_alive(stopping=True)
 
     async def _on_hub(self, topic: str, payload: bytes) -> None:
         """The hub announces itself now and then; only a new epoch is a hub that may have lost something."""
@@ -122,6 +123,7 @@ class Bridge:
             self._epoch = epoch
             self._handover.hub_is_up()
         self._site.wake()
+        await self._handover.say_alive()
 
     async def _report_regularly(self) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import sys
@@ -18,6 +17,7 @@ from headgate.errors import Fatal, Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.requests.desk import DeskTuning
 from headgate.roles import process
+from headgate.roles.hub_bridges import Bridges
 from headgate.roles.hub_config import (
     HubConfig,
     Site,
@@ -48,11 +48,16 @@ IDLE_COMMIT_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class HubTuning:
-    """How often things happen; the defaults are the design's."""
+    """How often things happen; the defaults are the design's.
+
+    `silence_ms`: a bridge that leaves announcements unanswered for so long is dead. Longer than it takes to
+    start a component again, and than several announcements.
+    """
 
     commit_ms: int = 1_000
     seal_ms: int = 2_000
     announce_ms: int = 10_000
+    silence_ms: int = 90_000
     status_ms: int = 30_000
     fetch_retry_ms: int = 5_000
     fetch_retry_max_ms: int = 300_000
@@ -113,6 +118,7 @@ class _Hub:
         self._writer = Writer()
         self._reader = Writer(name="store reads")
         self._intake: Intake
+        self._bridges: Bridges
         self._uplink = Uplink(
             bus,
             clock,
@@ -136,7 +142,6 @@ class _Hub:
             self._requests.configured(self._site.devices, writes=self._site.writes)
         self._urgent = False
         self._committer = Sleeper(clock)
-        self._announcer = Sleeper(clock)
         self._complaints = LimitedLog(log)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -158,8 +163,10 @@ class _Hub:
                 self._commit_soon,
                 group_bytes=GROUP_BYTES if self._commit_ms else 1,
             )
+            self._bridges = self._watch_bridges()
             with (
-                self._bus.subscribe("hg/v1/local/batch/+", self._intake.on_batch),
+                self._bus.subscribe("hg/v1/local/batch/+", self._on_batch),
+                self._bridges.attached(),
                 self._requests.attached(),
             ):
                 await self._work(stop)
@@ -176,7 +183,7 @@ class _Hub:
             "dictionaries": self._intake.fetch_dictionaries,
             "uplink": self._uplink.run,
             "requests": self._requests.run,
-            "announce": self._announce_regularly,
+            "bridges": self._bridges.run,
             "status": self._report_regularly,
         }
         async with asyncio.TaskGroup() as group:
@@ -187,7 +194,25 @@ class _Hub:
                 task.cancel()
             self._commit_soon()  # the commit under way is never cut: what it took would be missing
 
+    def _watch_bridges(self) -> Bridges:
+        return Bridges(
+            self._bus,
+            self._clock,
+            self._pipeline,
+            self._writer,
+            self._epoch,
+            lambda: self._site.sha256 if self._site else None,
+            announce_ms=self._tuning.announce_ms,
+            silence_ms=self._tuning.silence_ms,
+            marked=self._requests.committed,
+            ended=self._requests.directory.ended,
+        )
+
     # Batches to envelopes.
+
+    async def _on_batch(self, topic: str, wire: bytes) -> None:
+        self._bridges.on_batch(topic, wire)
+        await self._intake.on_batch(topic, wire)
 
     async def _commit_regularly(self, stop: asyncio.Event) -> None:
         sealed_ms = self._clock.boot_ms()
@@ -279,23 +304,15 @@ class _Hub:
         await self._writer.call(self._sites.accept, data)
         if self._site is None or site.sha256 != self._site.sha256:
             log.info("site document %s accepted from %s", site.sha256, source)
+        before = self._site.devices if self._site else {}
         self._site = site
         self._requests.configured(site.devices, writes=site.writes)
+        await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
-        self._announcer.wake()
+        self._bridges.announce_now()
 
     # Words to others.
-
-    async def _announce_regularly(self) -> None:
-        while True:
-            config = self._site.sha256 if self._site else None
-            payload = json.dumps({"epoch": f"{self._epoch:016x}", "config": config}).encode()
-            try:
-                await self._bus.publish("hg/v1/local/hub", payload)
-            except (Retry, Reject) as error:
-                self._complaints.warning("announce", "announcement to bridges: %s", error)
-            await self._announcer.until(self._clock.boot_ms() + self._tuning.announce_ms)
 
     async def _report_regularly(self) -> None:
         while True:
@@ -308,7 +325,7 @@ class _Hub:
         sent, asked = uplink.counters, self._requests.counters
         log.info(
             "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
-            "malformed %d; "
+            "malformed %d, marked %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
             "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d",
             taken.batches,
@@ -319,6 +336,7 @@ class _Hub:
             intake.duplicates,
             intake.refused,
             intake.malformed,
+            taken.marked,
             count,
             size_bytes,
             sent.sent,

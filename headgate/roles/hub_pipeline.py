@@ -7,14 +7,15 @@ only; after a crash the journal is replayed from the position in state.db, and b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from headgate import columns as columns_of
 from headgate.alarm.config import AlarmsConfig
 from headgate.alarm.watch import Watch
-from headgate.clock import UTC_PLAUSIBLE_MS
+from headgate.batch import decode, encode
+from headgate.clock import UTC_PLAUSIBLE_MS, random_id
 from headgate.columns import Columns
 from headgate.envelope import header, reports
 from headgate.envelope.alarms import pack_event
@@ -24,6 +25,7 @@ from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
+from headgate.roles.hub_fresh import Fresh, mark_of
 from headgate.roles.hub_windows import Windows
 from headgate.store.replay import Journaled
 from headgate.store.state import Queued
@@ -38,13 +40,14 @@ class PipelineTuning:
     """How long things may wait. `live_age_ms`: samples older than that when sealed go by stream backlog.
 
     Blocks of ten minutes of 1 Hz keep half a byte a sample; until then a sample takes 8 B of memory, and is
-    read again from the journal at start.
+    read again from the journal at start. `mark_series`: of a dead bridge, how many are marked at a time.
     """
 
     idle_ms: int = 15_000
     live_age_ms: int = 30_000
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
+    mark_series: int = 2_000
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class PipelineCounters:
     refused_batches: int = 0
     windows: int = 0
     dropped_by_bridges: int = 0
+    marked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,9 @@ class Pipeline:
     _reports: list[Part] = field(default_factory=list)
     _events: list[Part] = field(default_factory=list)
     _watch: Watch = field(init=False)
+    _fresh: Fresh = field(init=False)
+    _mark_run: int = field(default_factory=random_id)
+    _mark_seq: int = 1
     _end: int = 0
     _blocks_boot_ms: int = 0
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
@@ -102,6 +109,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
         self._watch = Watch(self.alarms)
+        self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
     @property
     def urgent(self) -> bool:
@@ -146,6 +154,45 @@ class Pipeline:
             self._consume(item, boot_ms)
         self._end = self.store.journal.end
 
+    def fresh_bridges(self) -> list[str]:
+        """The bridges of which some series' last sample was not bad."""
+        return self._fresh.bridges()
+
+    def devices_changed(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """Another site document's devices, each with its bridge: those it does not have are not missed."""
+        self._fresh.site_changed(before, after)
+
+    def let_go(self, bridge: str) -> None:
+        """The bridge was stopped on purpose: nothing of it is marked until it sends again."""
+        self._fresh.let_go(bridge)
+
+    def mark(self, bridge: str, boot_ms: int, utc_ms: int, clock: ClockState) -> Arrived:
+        """The bridge is dead: the next of its series that look fresh get a sample without a value, bad_comm.
+
+        It takes the way of every sample. At most `mark_series` at a time; nothing when none is left.
+        """
+        picked = self._fresh.pick(bridge, self.tuning.mark_series)
+        table = self.store.table(picked[0]) if picked else None
+        if picked is None or table is None:
+            return Arrived()
+        dictionary, series = picked
+        batch = mark_of(
+            bridge,
+            self._mark_run,
+            self._mark_seq,
+            dictionary,
+            series,
+            table,
+            boot_ms=boot_ms,
+            utc_ms=utc_ms,
+            clock=clock,
+        )
+        arrived = Arrived(batches=[(decode(wire), wire) for wire in encode(batch)])
+        self._mark_seq += len(arrived.batches)
+        self.commit(arrived, boot_ms)
+        self.counters.marked += len(series)
+        return arrived
+
     def seal(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[Queued]:
         """Pack what waits into envelopes and note it in one transaction, together with the cloud's `acks`.
 
@@ -165,7 +212,8 @@ class Pipeline:
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
-        if parts or acks or self._end != self.store.progress.packed:
+        fresh = self._fresh.unsaved()
+        if parts or acks or fresh or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
                 for ack in acks:
                     tx.acknowledge(ack)
@@ -176,8 +224,10 @@ class Pipeline:
                         tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
                 tx.windows_closed(self._windows.closed_until())
+                tx.look_fresh(fresh)
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
+            self._fresh.were_saved(fresh)
             self._raw, self._closed, self._reports, self._events = [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
@@ -192,6 +242,8 @@ class Pipeline:
             for columns in groups:
                 self.store.keep(item.position, columns)
         if fresh:
+            if groups:
+                self._fresh.add(batch)
             self.counters.batches += 1
             self.counters.samples += sum(map(len, groups))
             if batch.dropped:

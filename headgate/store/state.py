@@ -7,6 +7,7 @@ the journal positions up to which samples are in envelopes and blocks.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -40,6 +41,12 @@ CREATE TABLE windows(bridge TEXT, length_ms INTEGER, closed_until INTEGER NOT NU
                      PRIMARY KEY(bridge, length_ms)) WITHOUT ROWID
 """
 
+_ADDED = """
+CREATE TABLE IF NOT EXISTS fresh(bridge TEXT, dictionary BLOB, looks BLOB NOT NULL,
+                                 PRIMARY KEY(bridge, dictionary)) WITHOUT ROWID
+"""
+"""Came later, to files of the same version: a hub that does not know it does without."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -69,6 +76,7 @@ class State:
         self._thing = thing
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
+        self._db.execute(_ADDED)
         self.requests = RequestRows(self._db)
 
     def close(self) -> None:
@@ -111,6 +119,11 @@ class State:
         """Until when (UTC ms) the windows of each (bridge, length_ms) are closed."""
         rows = self._db.execute("SELECT bridge, length_ms, closed_until FROM windows")
         return {(bridge, length_ms): until for bridge, length_ms, until in rows}
+
+    def fresh(self) -> dict[tuple[str, bytes], bytes]:
+        """By bridge and table, a byte for each series: 1 where its last sample was not bad."""
+        rows = self._db.execute("SELECT bridge, dictionary, looks FROM fresh")
+        return {(bridge, key): zlib.decompress(looks) for bridge, key, looks in rows}
 
     # The outbox.
 
@@ -208,6 +221,14 @@ class State:
         self._db.execute(
             "INSERT OR IGNORE INTO dictionaries(hash, rows) VALUES(?, ?)", (key, table_text(table))
         )
+
+    def put_fresh(self, changed: Mapping[tuple[str, bytes], bytes | None]) -> None:
+        """Store which series look fresh; None: none of that bridge and table."""
+        for key, looks in changed.items():
+            self._db.execute("DELETE FROM fresh WHERE bridge = ? AND dictionary = ?", key)
+            if looks is not None:
+                row = (*key, zlib.compress(looks, 1))
+                self._db.execute("INSERT INTO fresh(bridge, dictionary, looks) VALUES(?, ?, ?)", row)
 
     def put_windows_closed(self, closed: Mapping[tuple[str, int], int]) -> None:
         """Store until when windows are closed."""

@@ -349,6 +349,11 @@ class Tx:
         self._state()
         self._store.state.put_windows_closed(closed)
 
+    def look_fresh(self, changed: Mapping[tuple[str, bytes], bytes | None]) -> None:
+        """By bridge and table, a byte for each series: 1 where its last sample was not bad; None: no more."""
+        self._state()
+        self._store.state.put_fresh(changed)
+
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""
         self._state()

@@ -58,6 +58,7 @@ class World:
 
     def __init__(self, root: Path, site: Mapping[str, Any]) -> None:
         self.root = root
+        self.tuning = TUNING
         self.cloud_bus = MemoryCloud()
         self.bus = MemoryBus(
             cloud=self.cloud_bus, config={"schema": 1, "stateRoot": str(root), "inline": dict(site)}
@@ -81,7 +82,7 @@ class World:
 
         async with asyncio.TaskGroup() as group:
             with self.bus.subscribe("hg/v1/local/hub", announced):
-                group.create_task(run(self.bus, self.clock, stop, thing="gw", tuning=TUNING))
+                group.create_task(run(self.bus, self.clock, stop, thing="gw", tuning=self.tuning))
                 async with asyncio.timeout(10):
                     await up.wait()
             yield

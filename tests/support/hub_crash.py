@@ -81,26 +81,29 @@ def run_hub(root: Path, record: Record, epoch: int) -> None:
     store.close()
 
 
-def count_steps(root: Path, record: Record) -> int:
+Work = Callable[[Path, Record, int], None]
+
+
+def count_steps(root: Path, record: Record, run: Work = run_hub) -> int:
     """How many steps an undisturbed run takes."""
     steps = root.parent / "steps"
 
     def child() -> None:
         counter = _Steps(0)
         with_steps(counter)
-        run_hub(root, record, 1)
+        run(root, record, 1)
         steps.write_text(str(counter.taken))
 
     assert in_child(child) == 0
     return int(steps.read_text())
 
 
-def crash_at(step: int, root: Path, record: Record, epoch: int) -> int:
+def crash_at(step: int, root: Path, record: Record, epoch: int, run: Work = run_hub) -> int:
     """Run until the n-th step, then die there; returns how the process ended."""
 
     def child() -> None:
         with_steps(_Steps(step))
-        run_hub(root, record, epoch)
+        run(root, record, epoch)
 
     return in_child(child)
 

@@ -13,12 +13,16 @@ from headgate.model import Batch
 
 
 class HubDouble:
-    """Follows docs/wire.md. `batches` is what it took, in order; with `silent` it never acknowledges."""
+    """Follows docs/wire.md. `batches` is what it took, in order; with `silent` it never acknowledges.
+
+    `alive` is what the bridge said of itself.
+    """
 
     def __init__(self, bus: Bus, bridge: str = "modbus", *, silent: bool = False) -> None:
         self.batches: list[Batch] = []
         self.silent = silent
         self.expected: dict[int, int] = {}
+        self.alive: list[dict[str, object]] = []
         self._bus = bus
         self._bridge = bridge
         self._arrived = asyncio.Event()
@@ -26,7 +30,10 @@ class HubDouble:
     @contextmanager
     def attached(self) -> Iterator[None]:
         """Take batches while entered."""
-        with self._bus.subscribe(f"hg/v1/local/batch/{self._bridge}", self._on_batch):
+        with (
+            self._bus.subscribe(f"hg/v1/local/batch/{self._bridge}", self._on_batch),
+            self._bus.subscribe(f"hg/v1/local/alive/{self._bridge}", self._on_alive),
+        ):
             yield
 
     async def announce(self, config: str | None = None) -> None:
@@ -41,6 +48,14 @@ class HubDouble:
                 self._arrived.clear()
                 await self._arrived.wait()
         return self.batches
+
+    async def until_alive(self, count: int) -> list[dict[str, object]]:
+        """Wait for that many signs of life."""
+        async with asyncio.timeout(20):
+            while len(self.alive) < count:
+                self._arrived.clear()
+                await self._arrived.wait()
+        return self.alive
 
     async def dictionary(self, batch: Batch) -> list[list[str | int | None]]:
         """The rows of the table that a batch refers to, all pages."""
@@ -59,6 +74,10 @@ class HubDouble:
         """Send one acknowledgement."""
         ack = {"run_id": f"{run_id:016x}", "up_to": up_to} | ({"rewind": True} if rewind else {})
         await self._bus.publish(f"hg/v1/local/ack/{self._bridge}", json.dumps(ack).encode())
+
+    async def _on_alive(self, topic: str, payload: bytes) -> None:
+        self.alive.append(json.loads(payload))
+        self._arrived.set()
 
     async def _on_batch(self, topic: str, payload: bytes) -> None:
         batch = decode(payload)

@@ -16,7 +16,10 @@ PAGE_ROWS = 50
 
 
 class ScriptedBridge:
-    """Keeps what is not acknowledged, and sends it again when told to go back. `acked` is the hub's word."""
+    """Keeps what is not acknowledged, and sends it again when told to go back. `acked` is the hub's word.
+
+    With `dead` it neither hears nor says anything.
+    """
 
     def __init__(
         self, bus: MemoryBus, clock: Clock, name: str, table: Sequence[Series], run_id: int = 1
@@ -24,6 +27,7 @@ class ScriptedBridge:
         self.acked = 0
         self.rewinds = 0
         self.serves = True
+        self.dead = False
         self.on_ack: Callable[[int], None] = lambda up_to: None
         self._bus = bus
         self._clock = clock
@@ -83,8 +87,15 @@ class ScriptedBridge:
             self.rewinds += 1
             await self._send_again()
 
+    async def say_alive(self, **said: object) -> None:
+        """Answer the hub, or say goodbye."""
+        payload = json.dumps({"run_id": f"{self._run_id:016x}", **said}).encode()
+        await self._bus.publish(f"hg/v1/local/alive/{self._name}", payload)
+
     async def _on_hub(self, topic: str, payload: bytes) -> None:
-        await self._send_again()
+        if not self.dead:
+            await self.say_alive()
+            await self._send_again()
 
     async def _send_again(self) -> None:
         for seq in range(self.acked + 1, self._seq + 1):

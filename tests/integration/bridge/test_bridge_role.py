@@ -100,6 +100,43 @@ async def test_it_waits_for_a_site_document_and_follows_its_changes(tmp_path: Pa
         assert [row[0] for row in rows] == ["meter-a/a", "meter-a/b", "meter-b/a", "meter-b/b"]
 
 
+async def test_it_answers_each_announcement_and_says_when_it_is_told_to_end(tmp_path: Path) -> None:
+    async with tcp_server(1) as port, MemoryBus(config=config(tmp_path)) as bus:
+        accept(StateRoot(tmp_path), site(port, "meter-a"))
+        hub = HubDouble(bus)
+        with hub.attached():
+            async with running(bus):
+                (batch, *_) = await hub.until(1)
+                for n in (1, 2, 3):
+                    await hub.announce()
+                    await hub.until_alive(n)
+            said = await hub.until_alive(4)
+    run_id = f"{batch.run_id:016x}"
+    assert said == [{"run_id": run_id}] * 3 + [{"run_id": run_id, "stopping": True}]
+
+
+async def test_a_bridge_that_fails_says_no_goodbye(tmp_path: Path) -> None:
+    said = []
+
+    async def refuse(topic: str, payload: bytes) -> None:
+        raise Fatal("token refused")
+
+    async def use() -> None:
+        async with tcp_server(1) as port, MemoryBus(config=config(tmp_path)) as bus:
+            accept(StateRoot(tmp_path), site(port, "meter-a"))
+            hub = HubDouble(bus)
+            said.append(hub.alive)
+            with hub.attached(), bus.subscribe("end", refuse):
+                async with running(bus):
+                    await hub.until(1)
+                    await bus.publish("end", b"")
+                    await asyncio.Event().wait()
+
+    with pytest.raises(BaseExceptionGroup):
+        await use()
+    assert said == [[]]
+
+
 async def test_an_invalid_document_is_reported_whole_and_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

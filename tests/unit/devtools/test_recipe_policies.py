@@ -13,6 +13,7 @@ ALLOWED = {
     "headgate.Runtime": set(),
     "headgate.ModbusBridge": {
         ("PublishToTopic", "hg/v1/local/batch/modbus"),
+        ("PublishToTopic", "hg/v1/local/alive/modbus"),
         ("PublishToTopic", "hg/v1/local/reply/*"),
         ("SubscribeToTopic", "hg/v1/local/ack/modbus"),
         ("SubscribeToTopic", "hg/v1/local/hub"),
@@ -21,6 +22,7 @@ ALLOWED = {
     },
     "headgate.BleBridge": {
         ("PublishToTopic", "hg/v1/local/batch/ble"),
+        ("PublishToTopic", "hg/v1/local/alive/ble"),
         ("PublishToTopic", "hg/v1/local/reply/*"),
         ("SubscribeToTopic", "hg/v1/local/ack/ble"),
         ("SubscribeToTopic", "hg/v1/local/hub"),
@@ -44,6 +46,7 @@ ALLOWED = {
         ("PublishToTopic", "hg/v1/local/call/*"),
         ("PublishToTopic", "hg/v1/local/reply/*"),
         ("SubscribeToTopic", "hg/v1/local/batch/*"),
+        ("SubscribeToTopic", "hg/v1/local/alive/*"),
         ("SubscribeToTopic", "hg/v1/local/report"),
         ("SubscribeToTopic", "hg/v1/local/file"),
         ("SubscribeToTopic", "hg/v1/local/reply/*"),
