@@ -53,6 +53,21 @@ class BluezController:
             self._set(None)
             await self._clock.sleep_until(self._clock.boot_ms() + RECONNECT_MS)
 
+    async def look(self) -> tuple[AdapterState, list[str]]:
+        """The state, asked just now, and the names of all adapters. Raises Retry: there is no system bus."""
+        try:
+            bus = MessageBus(bus_type=BusType.SYSTEM)
+        except _FAILURES as error:
+            raise Retry(f"no system bus: {error}") from error
+        try:
+            await within(self._clock, CALL_S, bus.connect(), "connect to the system bus")
+            state = await self._look(bus)
+            return state, await self._adapters(bus) if state.service else []
+        except _FAILURES as error:
+            raise Retry(f"no system bus: {error}") from error
+        finally:
+            bus.disconnect()  # also when it never connected: it holds a socket from the start
+
     async def power(self, on: bool) -> None:
         """See `Controller.power`."""
         body: list[Any] = [ADAPTER, "Powered", Variant("b", on)]
@@ -119,6 +134,13 @@ class BluezController:
             discovering=_is(reply.body[0], "Discovering"),
             losses=self._losses,
         )
+
+    async def _adapters(self, bus: MessageBus) -> list[str]:
+        reply = await self._call(bus, Message(BLUEZ, "/", OBJECTS, "GetManagedObjects"))
+        if reply.message_type is not MessageType.METHOD_RETURN:
+            return []
+        objects = reply.body[0].items()
+        return sorted(path.rpartition("/")[2] for path, interfaces in objects if ADAPTER in interfaces)
 
     def _on_message(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:

@@ -38,6 +38,7 @@ class SlowRadio:
     def __init__(self, clock: ManualClock) -> None:
         self.heard_ms: int | None = 0
         self.adverts = 0
+        self.overhear = None
         self.connects: list[str] = []
         self.open: list[str] = []
         self.connecting = 0
