@@ -20,7 +20,7 @@ def parser() -> Parser:
     """All commands."""
     top = Parser(
         prog="python -m headgate.ble",
-        description="What BLE devices are in the air, and what they offer. Nothing is written or paired with.",
+        description="What BLE devices are in the air and what they offer. Nothing is written or paired with.",
         epilog="More, with what it prints: docs/commissioning.md",
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="scan|explore")
