@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +32,7 @@ class Findings:
 class Work:
     """A scan to be made: it is done at boottime `end_ms` at the latest. `making` may raise Retry."""
 
-    making: Coroutine[Any, Any, Findings]
+    making: Callable[[], Coroutine[Any, Any, Findings]]
     end_ms: int
 
 
@@ -103,9 +103,9 @@ def _page_end(rows: Sequence[Row], start: int) -> int:
     return end
 
 
-async def _kept(making: Coroutine[Any, Any, Findings]) -> Findings | HeadgateError:
+async def _kept(making: Callable[[], Coroutine[Any, Any, Findings]]) -> Findings | HeadgateError:
     try:
-        return await making
+        return await making()
     except (Reject, Retry) as error:
         return error
 

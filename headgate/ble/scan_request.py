@@ -49,7 +49,8 @@ def plan_scan(
         summary = {"source": source, "adapter": name, "seconds": took_s, "adverts": survey.adverts}
         return Findings(rows, {**summary, "missed": survey.missed} if survey.missed else summary)
 
-    return Work(_overhear(adapter, Survey(_formats(config), brands=False), end_ms, clock, told), end_ms)
+    survey = Survey(_formats(config), brands=False)
+    return Work(lambda: _overhear(adapter, survey, end_ms, clock, told), end_ms)
 
 
 async def _overhear(

@@ -53,7 +53,7 @@ def plan_scan(
     timeout_s = number_of(args, "timeout_s", TIMEOUT_S, 0.05, 2)
     probed = replace(unit.device, timeout_s=timeout_s, retries=0, groups=(), sunspec=None)
     scan = _Scan(probed, range(first, last + 1), units, lines, clock)
-    return Work(scan.made(source, end_ms), end_ms)
+    return Work(lambda: scan.made(source, end_ms), end_ms)
 
 
 class _Scan:
