@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, Variant
@@ -16,7 +17,7 @@ from headgate.ble.within import within
 from headgate.clock import Clock
 from headgate.errors import Retry
 
-BLUEZ, ADAPTER = "org.bluez", "org.bluez.Adapter1"
+BLUEZ, ADAPTER, DEVICE = "org.bluez", "org.bluez.Adapter1", "org.bluez.Device1"
 DBUS, DBUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 PROPERTIES, OBJECTS = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
 SYSTEMD, SYSTEMD_PATH = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
@@ -55,18 +56,30 @@ class BluezController:
 
     async def look(self) -> tuple[AdapterState, list[str]]:
         """The state, asked just now, and the names of all adapters. Raises Retry: there is no system bus."""
-        try:
-            bus = MessageBus(bus_type=BusType.SYSTEM)
-        except _FAILURES as error:
-            raise Retry(f"no system bus: {error}") from error
-        try:
-            await within(self._clock, CALL_S, bus.connect(), "connect to the system bus")
+        async with self._at_once() as bus:
             state = await self._look(bus)
             return state, await self._adapters(bus) if state.service else []
+
+    async def is_connected(self, address: str) -> bool:
+        """Whether anybody is connected to a device, through this adapter. Raises Retry: no system bus."""
+        path = f"{self._path}/dev_{address.replace(':', '_')}"
+        asked = Message(BLUEZ, path, PROPERTIES, "Get", signature="ss", body=[DEVICE, "Connected"])
+        async with self._at_once() as bus:
+            reply = await self._call(bus, asked)
+            return reply.message_type is MessageType.METHOD_RETURN and bool(reply.body[0].value)
+
+    @asynccontextmanager
+    async def _at_once(self) -> AsyncIterator[MessageBus]:
+        """A bus for a question or two, where nothing is watched."""
+        try:
+            bus = MessageBus(bus_type=BusType.SYSTEM)
+            try:
+                await within(self._clock, CALL_S, bus.connect(), "connect to the system bus")
+                yield bus
+            finally:
+                bus.disconnect()
         except _FAILURES as error:
             raise Retry(f"no system bus: {error}") from error
-        finally:
-            bus.disconnect()  # also when it never connected: it holds a socket from the start
 
     async def power(self, on: bool) -> None:
         """See `Controller.power`."""

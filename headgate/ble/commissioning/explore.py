@@ -9,7 +9,8 @@ from typing import Any
 from bleak.uuids import uuidstr_to_str
 
 from headgate.ble.bleak_radio import BleakRadio, BleakSession
-from headgate.ble.commissioning.failures import check
+from headgate.ble.bluez import BluezController
+from headgate.ble.commissioning.failures import InUse, check
 from headgate.ble.decoders.ess import PROFILE as ESS
 from headgate.ble.decoders.quantity import Characteristic
 from headgate.ble.hints import short_uuid
@@ -76,12 +77,14 @@ async def _session(
 ) -> BleakSession:
     """A connection. The scan rests while it is made: some controllers cannot do both."""
     for attempt in range(1, ATTEMPTS + 1):
+        await _free(adapter, address, clock)  # who is connected advertises no more, and would not be heard
         radio = BleakRadio(adapter, clock)
         try:
             await radio.start({address}, lambda advert: None, passive=False)
             await radio.found(address, heard_within_s)
         finally:
             await radio.stop()
+        await _free(adapter, address, clock)
         try:
             return await radio.connect(address, timeout_s, pair=False)
         except Retry:
@@ -89,6 +92,12 @@ async def _session(
                 raise
         await clock.sleep_until(clock.boot_ms() + PAUSE_MS)
     raise AssertionError("the last attempt returns or raises")
+
+
+async def _free(adapter: str, address: str, clock: Clock) -> None:
+    """BlueZ has one connection to a device: to end ours would end that of another one. Raises InUse."""
+    if await BluezController(adapter, clock).is_connected(address):
+        raise InUse(f"{address}: somebody is connected to it, such as the gateway's bridge; try again soon")
 
 
 async def _read_all(

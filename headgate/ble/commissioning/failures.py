@@ -21,6 +21,10 @@ class Unavailable(Retry):
     """The Bluetooth service or the adapter is not ready."""
 
 
+class InUse(Retry):
+    """Somebody else is connected to the device."""
+
+
 async def check(adapter: str, clock: Clock) -> None:
     """Whether an adapter can be used. Raises NoAdapter or Unavailable, with what to do."""
     try:
@@ -43,6 +47,8 @@ def explained(error: HeadgateError) -> tuple[str, int]:
     text = str(error)
     if isinstance(error, NoAdapter):
         return text, NO_INPUT
+    if isinstance(error, InUse):
+        return text, BUSY
     if isinstance(error, Busy):
         hint = (
             "a scan of before was not ended: switch the adapter off and on (bluetoothctl power off, power on)"

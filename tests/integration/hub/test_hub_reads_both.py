@@ -40,8 +40,11 @@ class Gateway:
         self.replies: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     async def read(self, request_id: str, *, wait_s: float = 30.0, **args: Any) -> dict[str, Any]:
+        return await self.ask("read", request_id, wait_s=wait_s, **args)
+
+    async def ask(self, op: str, request_id: str, *, wait_s: float = 30.0, **args: Any) -> dict[str, Any]:
         deadline_ms = SystemClock().utc_ms() + round(wait_s * 900)
-        request = {"v": 1, "id": request_id, "op": "read", "args": args, "deadline_ms": deadline_ms}
+        request = {"v": 1, "id": request_id, "op": op, "args": args, "deadline_ms": deadline_ms}
         self.cloud.route("hg/v1/gw/dn/req/read", json.dumps(request).encode())
         async with asyncio.timeout(wait_s):
             while (reply := await self.replies.get())["id"] != request_id:
@@ -178,3 +181,19 @@ async def test_what_a_bus_cannot_give_stands_beside_what_the_other_can(
                 f"no-{code}-{len(changes)}-{next(iter(changes))}", registers=[BOILER | changes]
             )
             assert (reply["status"], reply["code"]) == ("refused", code), reply
+
+
+async def test_both_buses_are_scanned_while_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as made:
+        heard = await made.ask("scan", "s-ble", source="ble", seconds=2)
+        found = await made.ask("scan", "s-modbus", source="modbus", device="meter-a", last=6)
+        assert (heard["status"], found["status"]) == ("ok", "ok"), (heard, found)
+        rows = {row["name"]: row for row in heard["result"]["found"]}
+        assert set(rows) == {sensor.device.name for sensor in building(1)}
+        assert all(row["devices"] == [name] for name, row in rows.items())
+        assert rows["tank"]["profiles"][0]["profile"] == "tank-level"
+        units = {row["unit"]: row for row in found["result"]["found"]}
+        assert [name for row in units.values() for name in row.get("devices", ())].count("meter-a") == 1
+        assert found["result"]["asked"] == 6
