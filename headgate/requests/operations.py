@@ -138,8 +138,8 @@ class HubOperations:
             if reply.status != "ok":
                 return reply
             page = dict(reply.result or {})
-            found += page.pop("found", None) or []
-            after = page.pop("next", None)
+            rows, after = page.pop("found", None), page.pop("next", None)
+            found += rows if isinstance(rows, list) else []
             if not isinstance(after, int):
                 return Reply(request.id, "ok", "ok", result={**page, "found": found})
             args["after"] = after

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from headgate.errors import Retry
-from tests.support.asked_hub import World, a_world
+from tests.support.asked_hub import ROOT, World, a_world
 
+REQUEST = Draft202012Validator(json.loads((ROOT / "schemas/request.v1.json").read_text()))
 ASKED = {"source": "modbus", "device": "meter-a", "last": 3, "seconds": 5}
 
 
@@ -39,6 +41,7 @@ async def test_a_scan_is_waited_for_and_put_together(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world, world.hub():
         world.on_call = line = Line(25)
         reply = await scan(world, "s1", **ASKED)
+        REQUEST.validate({"v": 1, "id": "s1", "op": "scan", "args": ASKED, "deadline_ms": 1})
         assert reply["result"] == {"source": "modbus", "asked": 25, "found": line.rows}
         assert {call["id"] for call in line.calls} == {"s1"}
         assert [call["args"].get("after") for call in line.calls] == [None, None, None, 10, 20]
@@ -97,6 +100,9 @@ async def test_a_wrong_scan_reaches_no_bridge(tmp_path: Path, args: dict[str, An
         reply = await scan(world, "s", **args)
         assert (reply["status"], reply["code"]) == ("refused", code)
         assert world.calls == []
+    # The schema refuses the same, but for what only a gateway can know.
+    document = {"v": 1, "id": "s", "op": "scan", "args": args, "deadline_ms": 1}
+    assert REQUEST.is_valid(document) is (code == "unknown_device")
 
 
 async def test_a_scan_ends_with_its_deadline(tmp_path: Path) -> None:
