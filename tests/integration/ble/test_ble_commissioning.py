@@ -185,7 +185,7 @@ async def test_a_device_in_somebody_else_s_connection_is_left_alone(tmp_path: Pa
 
 async def test_an_interrupted_scan_shows_what_it_heard(tmp_path: Path) -> None:
     async with bench(tmp_path) as air:
-        process = await air.start("scan", "--seconds", "600", "--json")
+        process = await air.start("scan", "--seconds", "20", "--json")
         async with asyncio.timeout(20):
             while not (await command(air.control))["discovering"]:
                 await asyncio.sleep(0.05)
