@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headgate.ble.adapters import AdapterConfig
 from headgate.ble.gatt import Gatt
 from headgate.ble.ladder import Step
-from headgate.ble.radio import Controller, Heard, Radio
+from headgate.ble.radio import Controller, Heard, Overheard, Radio
 from headgate.ble.scanner import Scanner
 from headgate.clock import Clock
 
@@ -63,6 +64,17 @@ class Adapter:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._controller.watch(self._scanner.look), name=f"watch {self.config.name}")
             group.create_task(self._scanner.run(wanted, heard, silence_ms), name=f"scan {self.config.name}")
+
+    @contextmanager
+    def overheard(self, hear: Callable[[Overheard], None]) -> Iterator[None]:
+        """Have `hear` told of all that the scan hears while entered, of whomever; one at a time."""
+        self._radio.overhear = hear
+        try:
+            yield
+        finally:
+            # Whoever came after this one is not cut off by it.
+            if self._radio.overhear is hear:
+                self._radio.overhear = None
 
     @property
     def up(self) -> bool:

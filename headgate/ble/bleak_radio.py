@@ -23,7 +23,7 @@ from bleak.exc import (
 from dbus_fast.errors import DBusFastError
 
 from headgate.ble.decoders.quantity import Advert
-from headgate.ble.radio import Busy, Heard, NoPassiveScan
+from headgate.ble.radio import Busy, GattCharacteristic, GattService, Heard, NoPassiveScan, Overheard
 from headgate.ble.within import within
 from headgate.clock import Clock
 from headgate.errors import HeadgateError, Reject, Retry
@@ -72,6 +72,7 @@ class BleakRadio:
     def __init__(self, adapter: str, clock: Clock) -> None:
         self.heard_ms: int | None = None
         self.adverts = 0
+        self.overhear: Callable[[Overheard], None] | None = None
         self._adapter = adapter
         self._clock = clock
         self._scanner: BleakScanner | None = None
@@ -155,6 +156,8 @@ class BleakRadio:
                 return
             now_ms = self.heard_ms = clock.boot_ms()
             self.adverts += 1
+            if self.overhear is not None:
+                self.overhear(_overheard(device, data, now_ms))
             if address in wanted:
                 self._seen[address] = (device, now_ms)
                 if self._waiting and (waiting := self._waiting.pop(address, None)) is not None:
@@ -189,15 +192,37 @@ class BleakSession:
 
     async def read(self, uuid: str, timeout_s: float) -> bytes:
         """See `Session.read`."""
+        return await self._read(uuid, uuid, timeout_s)
+
+    async def _read(self, which: str | int, name: str, timeout_s: float) -> bytes:
         try:
-            work = self._client.read_gatt_char(uuid)
-            return bytes(await within(self._clock, timeout_s, work, f"read {uuid}"))
+            work = self._client.read_gatt_char(which)
+            return bytes(await within(self._clock, timeout_s, work, f"read {name}"))
         except BleakCharacteristicNotFoundError as error:
-            raise Reject(f"there is no characteristic {uuid}") from error
+            raise Reject(f"there is no characteristic {name}") from error
         except BleakGATTProtocolError as error:
-            raise Reject(f"characteristic {uuid}: {error.code.name.lower()}") from error
+            raise Reject(f"characteristic {name}: {error.code.name.lower()}") from error
         except FAILURES as error:
-            raise Retry(f"characteristic {uuid}: {words(error)}") from error
+            raise Retry(f"characteristic {name}: {words(error)}") from error
+
+    async def read_handle(self, handle: int, timeout_s: float) -> bytes:
+        """As `read`; a handle is a single characteristic where a UUID may be several."""
+        return await self._read(handle, f"0x{handle:04x}", timeout_s)
+
+    def services(self) -> list[GattService]:
+        """What the device offers, in the order of its handles."""
+        found = [
+            GattService(
+                service.uuid,
+                service.handle,
+                tuple(
+                    GattCharacteristic(each.uuid, each.handle, tuple(each.properties))
+                    for each in sorted(service.characteristics, key=lambda each: each.handle)
+                ),
+            )
+            for service in self._client.services
+        ]
+        return sorted(found, key=lambda service: service.handle)
 
     async def write(self, uuid: str, data: bytes, timeout_s: float, *, response: bool) -> None:
         """See `Session.write`."""
@@ -251,6 +276,15 @@ async def _limited(clock: Clock, teardown: Coroutine[Any, Any, None], what: str)
         await within(clock, TEARDOWN_S, teardown, what)
     except Exception as error:  # noqa: BLE001  # what is torn down is given up anyway: nothing it says may end us
         log.debug("%s: %r", what, error)
+
+
+def _overheard(device: BLEDevice, data: AdvertisementData, now_ms: int) -> Overheard:
+    advert = Advert(
+        device.address, now_ms, data.rssi, data.service_data, data.manufacturer_data, data.local_name or ""
+    )
+    # bleak keeps what BlueZ says of a device (Device1) in its details, as its own documentation has it.
+    properties = device.details.get("props", {}) if isinstance(device.details, dict) else {}
+    return Overheard(advert, tuple(data.service_uuids), str(properties.get("AddressType", "")))
 
 
 def words(error: BaseException) -> str:

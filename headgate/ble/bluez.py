@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, Variant
@@ -16,7 +17,7 @@ from headgate.ble.within import within
 from headgate.clock import Clock
 from headgate.errors import Retry
 
-BLUEZ, ADAPTER = "org.bluez", "org.bluez.Adapter1"
+BLUEZ, ADAPTER, DEVICE = "org.bluez", "org.bluez.Adapter1", "org.bluez.Device1"
 DBUS, DBUS_PATH = "org.freedesktop.DBus", "/org/freedesktop/DBus"
 PROPERTIES, OBJECTS = "org.freedesktop.DBus.Properties", "org.freedesktop.DBus.ObjectManager"
 SYSTEMD, SYSTEMD_PATH = "org.freedesktop.systemd1", "/org/freedesktop/systemd1"
@@ -52,6 +53,33 @@ class BluezController:
             self._losses += 1
             self._set(None)
             await self._clock.sleep_until(self._clock.boot_ms() + RECONNECT_MS)
+
+    async def look(self) -> tuple[AdapterState, list[str]]:
+        """The state, asked just now, and the names of all adapters. Raises Retry: there is no system bus."""
+        async with self._at_once() as bus:
+            state = await self._look(bus)
+            return state, await self._adapters(bus) if state.service else []
+
+    async def is_connected(self, address: str) -> bool:
+        """Whether anybody is connected to a device, through this adapter. Raises Retry: no system bus."""
+        path = f"{self._path}/dev_{address.replace(':', '_')}"
+        asked = Message(BLUEZ, path, PROPERTIES, "Get", signature="ss", body=[DEVICE, "Connected"])
+        async with self._at_once() as bus:
+            reply = await self._call(bus, asked)
+            return reply.message_type is MessageType.METHOD_RETURN and bool(reply.body[0].value)
+
+    @asynccontextmanager
+    async def _at_once(self) -> AsyncIterator[MessageBus]:
+        """A bus for a question or two, where nothing is watched."""
+        try:
+            bus = MessageBus(bus_type=BusType.SYSTEM)
+            try:
+                await within(self._clock, CALL_S, bus.connect(), "connect to the system bus")
+                yield bus
+            finally:
+                bus.disconnect()
+        except _FAILURES as error:
+            raise Retry(f"no system bus: {error}") from error
 
     async def power(self, on: bool) -> None:
         """See `Controller.power`."""
@@ -119,6 +147,13 @@ class BluezController:
             discovering=_is(reply.body[0], "Discovering"),
             losses=self._losses,
         )
+
+    async def _adapters(self, bus: MessageBus) -> list[str]:
+        reply = await self._call(bus, Message(BLUEZ, "/", OBJECTS, "GetManagedObjects"))
+        if reply.message_type is not MessageType.METHOD_RETURN:
+            return []
+        objects = reply.body[0].items()
+        return sorted(path.rpartition("/")[2] for path, interfaces in objects if ADAPTER in interfaces)
 
     def _on_message(self, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:

@@ -17,8 +17,9 @@ from headgate.ble.poller import Poller
 from headgate.ble.staleness import Silence, Staleness
 from headgate.clock import Clock
 from headgate.driver import Change, Emit, Reply, Request
-from headgate.errors import Reject
+from headgate.errors import Reject, Retry
 from headgate.model import Series
+from headgate.scans import Scans
 
 SILENT_MS = 300_000
 """A device not heard for so long is told as silent in the health."""
@@ -49,6 +50,7 @@ class BleDriver:
         self._on_demand = OnDemand(self._listeners, self._pollers, self._air.gatt, clock)
         self._staleness = Staleness(self._silences, clock, notice)
         self._health = Health(self._series_index, self._air, self._listeners, self._pollers, clock)
+        self._scans = Scans(clock)
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
         self._polling: set[asyncio.Task[None]] = set()
@@ -125,7 +127,9 @@ class BleDriver:
             poller.stop()
 
     async def call(self, request: Request) -> Reply:
-        """See `Driver.call`: `read` of series and characteristics, `write` of series (docs/requests.md)."""
+        """See `Driver.call`: `read`, `write` and `scan` (docs/requests.md)."""
+        if request.op == "scan":
+            return self._scan(request)
         if request.op == "write":
             # Late: few gateways are written to, and exact numbers cost memory.
             from headgate.ble.writes import Writes
@@ -174,12 +178,24 @@ class BleDriver:
             *((f"up/{name}", float(not each.fault)) for name, each in self._pollers.items()),
         ]
 
+    def _scan(self, request: Request) -> Reply:
+        if not self._scans.knows(request):
+            # Late: most gateways are never asked for one.
+            from headgate.ble.scan_request import plan_scan
+
+            if self._group is None or self._stop.is_set():
+                raise Retry("the bridge is not at work")
+            work = plan_scan(request, self._config, self._air.adapters, self._clock, "ble")
+            self._scans.begin(request, work, self._group)
+        return self._scans.answer(request)
+
     async def _wind_up(self, decoding: asyncio.Task[None]) -> None:
         """End the reads in flight and the scans, then decode what was heard until then."""
         if self._polling:
             await asyncio.wait(self._polling)
         for task in self._watching:
             task.cancel()
+        self._scans.stop()
         await self._air.end()
         await asyncio.wait([decoding])
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from headgate.ble.decoders.quantity import Advert
 from headgate.errors import Retry
 
 Heard = Callable[[Advert], None]
+
+
+class Overheard(NamedTuple):
+    """An advertisement of whomever, with what else the Bluetooth service says of its sender.
+
+    `services`: the UUIDs that it offers. `address_type`: `public` or `random`; empty where that is not said.
+    """
+
+    advert: Advert
+    services: tuple[str, ...] = ()
+    address_type: str = ""
 
 
 class Busy(Retry):
@@ -34,6 +45,24 @@ class AdapterState:
     losses: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class GattCharacteristic:
+    """A characteristic of a device; `properties` in BlueZ's words: read, write, notify, ..."""
+
+    uuid: str
+    handle: int
+    properties: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GattService:
+    """A service of a device, with its characteristics by handle."""
+
+    uuid: str
+    handle: int
+    characteristics: tuple[GattCharacteristic, ...]
+
+
 class Session(Protocol):
     """A connection to one device. Always `close` it."""
 
@@ -49,10 +78,14 @@ class Session(Protocol):
 
 
 class Radio(Protocol):
-    """One adapter's radio. `heard_ms`: when anything was heard last, `adverts`: how much of it."""
+    """One adapter's radio. `heard_ms`: when anything was heard last, `adverts`: how much of it.
+
+    `overhear` is told of every advert, whether its sender is wanted or not; None: nobody listens.
+    """
 
     heard_ms: int | None
     adverts: int
+    overhear: Callable[[Overheard], None] | None
 
     async def start(self, wanted: Container[str], heard: Heard, *, passive: bool) -> None:
         """Scan: adverts of `wanted` addresses go to `heard` as they arrive. Raises Retry."""

@@ -173,7 +173,7 @@ class Channel:
                 self._owed[device.unit].missed(ask.table, ask.count, now_ms)
             else:
                 self._owed[device.unit].missed_write(ask.function, now_ms)
-            await self._after_failure(error)
+            await self._after_failure(error, stranger=unit.stranger)
             raise
         self._silences = 0
         self._owed[device.unit].settle()
@@ -209,12 +209,12 @@ class Channel:
             return
         raise NoReply("its reply to an earlier request may still be under way")
 
-    async def _after_failure(self, error: Retry) -> None:
+    async def _after_failure(self, error: Retry, *, stranger: bool = False) -> None:
         """Leave the transport so that nothing of this transaction can answer the next one."""
         if isinstance(error, NotConnected):
             self._client.close()
             return
-        self._silences += 1
+        self._silences += not stranger
         dead = self._silences >= SILENCES_TO_RECONNECT and not isinstance(self._transport, Rtu | Ascii)
         if dead or (self._numbered and isinstance(error, WrongReply)):
             self._client.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from headgate.clock import Clock
 from headgate.driver import Change, Emit, Reply, Request
-from headgate.errors import Reject
+from headgate.errors import Reject, Retry
 from headgate.modbus.client import Client
 from headgate.modbus.config import Device, Group, ModbusConfig, parse_mapping
 from headgate.modbus.group_plan import GroupPlan
@@ -27,6 +27,7 @@ from headgate.modbus.transports import Transport
 from headgate.modbus.work import Plan, Poll, Unit
 from headgate.modbus.writes import Writes
 from headgate.model import Frame, Quality, Series
+from headgate.scans import Scans
 
 OpenClient = Callable[[Transport], Client]
 
@@ -57,6 +58,7 @@ class ModbusDriver:
         self._staleness = Staleness(lambda: chain.from_iterable(self._polls.values()), clock, notice)
         self._tally = Tally()
         self._phases: dict[int, int] = {}
+        self._scans = Scans(clock)
         self._emit: Emit | None = None
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,10 +116,12 @@ class ModbusDriver:
                     await self._stop.wait()
                 except asyncio.CancelledError:
                     self.stop()
+                    self._scans.stop()
                     if self._tasks:
                         await asyncio.wait(self._tasks)
                     raise
                 watch.cancel()
+                self._scans.stop()
                 for mapping in self._mapping.values():
                     mapping.cancel()
         finally:
@@ -131,7 +135,11 @@ class ModbusDriver:
             line.stop()
 
     async def call(self, request: Request) -> Reply:
-        """See `Driver.call`: `read` of series and raw registers, `write` of series (docs/requests.md)."""
+        """See `Driver.call`: `read` of series and raw registers, `write` of series, `scan` of a line
+        (docs/requests.md).
+        """
+        if request.op == "scan":
+            return self._scan(request)
         if request.op == "write":
             return await self._writes.call(request)
         return await self._on_demand.call(request)
@@ -155,6 +163,17 @@ class ModbusDriver:
                 for name, unit in self._units.items()
             ),
         ]
+
+    def _scan(self, request: Request) -> Reply:
+        if not self._scans.knows(request):
+            # Late: most gateways are never asked for one.
+            from headgate.modbus.scan_request import plan_scan
+
+            if self._group is None or self._stop.is_set():
+                raise Retry("the bridge is not at work")
+            work = plan_scan(request, self._units, self._lines, self._clock, "modbus")
+            self._scans.begin(request, work, self._group)
+        return self._scans.answer(request)
 
     def _add(self, device: Device) -> Unit:
         unit = Unit(device)

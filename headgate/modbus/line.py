@@ -180,7 +180,7 @@ class Line:
         self._fault(unit, str(error))
 
     def _fault(self, unit: Unit, fault: str) -> None:
-        if not unit.fault:
+        if not unit.fault and not unit.stranger:
             unit.fault = fault
             self._notice(f"{unit.device.name}: {fault} ({self.transport}, unit {unit.device.unit})")
 

@@ -92,6 +92,7 @@ class Unit:
     `fault` is what is wrong with it, empty while it answers; `cost_ms` is how long its last failure took,
     `learned` what it has refused. `doubt` is called when its registers may be others than they were: it
     answers again, or not as it should. `map_fault` is what is wrong with its own map of them.
+    `stranger`: nobody said that it is there, so its silence is no news, and tells nothing of the connection.
     """
 
     device: Device
@@ -101,6 +102,7 @@ class Unit:
     learned: Mapping[Table, Learned] = field(default_factory=lambda: {table: Learned() for table in TABLES})
     doubt: Callable[[], None] = _nothing
     map_fault: str = ""
+    stranger: bool = False
 
 
 @dataclass(slots=True, eq=False)

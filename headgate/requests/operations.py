@@ -21,6 +21,7 @@ from headgate.requests.history import History
 from headgate.requests.model import parse_reply, request_json, short, spelled
 from headgate.requests.permits import Permits
 from headgate.requests.reading import Part, merge_read, plan_read
+from headgate.requests.scanning import plan_scan, wait_ms
 from headgate.requests.writing import plan_write
 
 CALL_TOPIC = "hg/v1/local/call/{source}"
@@ -28,7 +29,7 @@ COURIER = "files"
 COURIER_TIMEOUT_S = 10.0
 """It answers at once: one that is silent so long is not deployed, or restarts."""
 MAX_PAGES = 200
-"""Of a list of files, each a message of the local bus."""
+"""Of a list of files or of a scan, each a message of the local bus."""
 MIN_TIMEOUT_S = 0.05
 STATUS_EVERY_MS = 10_000
 """How often an upload that is waited for is asked after, for the case that the news of its end was lost."""
@@ -57,6 +58,7 @@ class HubOperations:
             "query": Operation(self.history.query, at_once=1),
             "list": Operation(self.list, at_once=2),
             "fetch": Operation(self.fetch, at_once=3),
+            "scan": Operation(self.scan, at_once=1),
             "write": Operation(self.write, at_once=1, repeatable=False, barred=self._writes_off),
         }
 
@@ -122,6 +124,26 @@ class HubOperations:
         except Reject as error:
             detail = f"bridge {source}: {error}; whether anything was written is not known"
             return Reply(request.id, "failed", "unknown", detail)
+
+    async def scan(self, request: Request) -> Reply:
+        """Have a bridge look around, wait for it, and fetch what it found. Raises Refused or Retry."""
+        source = plan_scan(request.args, self.directory.source_of)
+        found: list[Any] = []
+        args = dict(request.args)
+        for _ in range(MAX_PAGES):
+            reply = await self._call(source, replace(request, args=args))
+            while reply.code == "started":
+                await self.clock.sleep_until(self.clock.boot_ms() + wait_ms(reply))
+                reply = await self._call(source, replace(request, args=args))
+            if reply.status != "ok":
+                return reply
+            page = dict(reply.result or {})
+            rows, after = page.pop("found", None), page.pop("next", None)
+            found += rows if isinstance(rows, list) else []
+            if not isinstance(after, int):
+                return Reply(request.id, "ok", "ok", result={**page, "found": found})
+            args["after"] = after
+        return Reply(request.id, "refused", "too_many", f"bridge {source}: its list does not end")
 
     def _writes_off(self) -> tuple[str, str] | None:
         if self.permits.writes:

@@ -15,6 +15,7 @@ examples:
   headgate --sim read meter-a/voltage_l1            newest simulated cloud, its only gateway
   headgate --thing gw-7 query meter-a/voltage_l1 --from -10m
   headgate --thing gw-7 write boiler/setpoint=21.5
+  headgate --thing gw-7 scan ble
   headgate --thing gw-7 files
   headgate --thing gw-7 fetch logs/2026-01-31.log -o today.log
   headgate jobs create read meter-a/voltage_l1 --group site-berlin --wait
@@ -46,6 +47,7 @@ def build() -> Parser:
     command("write", "write values, where the gateway's site document allows it", "write:run", _write)
     command("query", "history that the gateway keeps", "query:run", _query)
     command("list", "what a gateway has: devices, series or files", "listing:run", _listing)
+    _scans(commands.add_parser("scan", help="what is in the air, or on a Modbus line"))
     command("files", "the files gateways have announced", "files:run", _files)
     command("fetch", "have a file uploaded, and download it", "fetch:run", _fetch)
     _jobs(commands.add_parser("jobs", help="durable requests, to one gateway or a fleet"))
@@ -154,6 +156,62 @@ def _listing(parser: Parser) -> None:
     parser.add_argument("what", choices=("devices", "series", "files"))
 
 
+def _scans(parser: Parser) -> None:
+    kinds = parser.add_subparsers(metavar="WHERE", required=True)
+    for source, help_, words in (
+        ("ble", "every device that the gateway hears, decoded where it is known", _scan_ble),
+        ("modbus", "the units that answer on the line of a configured device", _scan_modbus),
+    ):
+        made = kinds.add_parser(source, help=help_, description=help_)
+        _shared(made)
+        words(made)
+        made.set_defaults(run="scan:run")
+
+
+def _scan_ble(parser: Parser) -> None:
+    parser.set_defaults(ask="scan", source="ble")
+    parser.add_argument(
+        "--seconds", type=_between(1, 60), metavar="N", help="how long to listen (default 10)"
+    )
+    parser.add_argument("--adapter", metavar="hciN", help="default: the first that is in use")
+
+
+def _scan_modbus(parser: Parser) -> None:
+    parser.set_defaults(ask="scan", source="modbus")
+    parser.add_argument("device", metavar="DEVICE", help="a configured device: its line is scanned")
+    parser.add_argument("--first", type=_unit, metavar="N", help="unit id (default 1)")
+    parser.add_argument("--last", type=_unit, metavar="N", help="unit id, up to 247 (default 32)")
+    parser.add_argument(
+        "--seconds", type=_between(1, 600), metavar="N", help="end then, whatever is left (default 60)"
+    )
+    parser.add_argument(
+        "--reply-timeout",
+        dest="timeout_s",
+        type=_between(0.05, 2),
+        metavar="S",
+        help="how long each unit is waited for (default 0.3)",
+    )
+
+
+def _between(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = low - 1
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {low:g} to {high:g}")
+        return value
+
+    return read
+
+
+def _unit(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 247:
+        raise argparse.ArgumentTypeError(f"{text!r} is no unit id; 1 to 247 are")
+    return int(text)
+
+
 def _files(parser: Parser) -> None:
     parser.add_argument("--live", action="store_true", help="ask the gateway itself, not the Files table")
     parser.set_defaults(ask="listing", what="files")
@@ -181,16 +239,10 @@ def _jobs(parser: Parser) -> None:
         ("list", _listing),
         ("fetch", _fetch_words),
     ):
-        op = ops.add_parser(name)
-        _shared(op)
-        words(op)
-        op.add_argument(
-            "--group", action="append", default=[], metavar="NAME", help="thing group; again for more"
-        )
-        op.add_argument("--id", metavar="ID", help="the job's id (default: one is made)")
-        op.add_argument("--deadline", type=_duration, default=86_400.0, metavar="TIME", help="default 1d")
-        op.add_argument("--wait", action="store_true", help="until every gateway is done, or --timeout (10m)")
-        op.set_defaults(run="jobs:create")
+        _job_words(ops.add_parser(name), words)
+    scans = ops.add_parser("scan").add_subparsers(metavar="WHERE", required=True)
+    _job_words(scans.add_parser("ble"), _scan_ble)
+    _job_words(scans.add_parser("modbus"), _scan_modbus)
     listed = commands.add_parser("list", help="the newest jobs")
     _shared(listed)
     listed.add_argument("--status", choices=("IN_PROGRESS", "COMPLETED", "CANCELED"))
@@ -203,3 +255,15 @@ def _jobs(parser: Parser) -> None:
         one.set_defaults(run=f"jobs:{name}")
         if name == "cancel":
             one.add_argument("--force", action="store_true", help="also where it is in progress")
+
+
+def _job_words(op: Parser, words: Callable[[Parser], None]) -> None:
+    _shared(op)
+    words(op)
+    op.add_argument(
+        "--group", action="append", default=[], metavar="NAME", help="thing group; again for more"
+    )
+    op.add_argument("--id", metavar="ID", help="the job's id (default: one is made)")
+    op.add_argument("--deadline", type=_duration, default=86_400.0, metavar="TIME", help="default 1d")
+    op.add_argument("--wait", action="store_true", help="until every gateway is done, or --timeout (10m)")
+    op.set_defaults(run="jobs:create")

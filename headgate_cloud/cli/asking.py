@@ -64,6 +64,19 @@ def listing(given: argparse.Namespace, now_ms: int) -> Question:
     return Question("list", {"what": given.what})
 
 
+def scan(given: argparse.Namespace, now_ms: int) -> Question:
+    """Raises ValueError."""
+    args: dict[str, object] = {"source": given.source}
+    for name in ("adapter", "device", "first", "last", "seconds", "timeout_s"):
+        value = getattr(given, name, None)
+        if value is not None:
+            args[name] = value
+    first = given.first or 1 if given.source == "modbus" else 1
+    if given.source == "modbus" and given.last is not None and given.last < first:
+        raise ValueError(f"--last {given.last} is before --first {first}")
+    return Question("scan", args)
+
+
 def fetch(given: argparse.Namespace, now_ms: int) -> Question:
     """A job's reply waits for the upload; a direct one does not. Raises ValueError."""
     return Question("fetch", file_named(given.file))

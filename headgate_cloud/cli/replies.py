@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from headgate_cloud.cli import times, words
 from headgate_cloud.cli.output import Column, Output, ago, plain
+from headgate_cloud.cli.scans import show_found, summary
 from headgate_cloud.decoder import Column as Series
 from headgate_cloud.decoder import columns
 from headgate_cloud.strict import Undecodable
@@ -28,9 +29,10 @@ def show(out: Output, thing: str, reply: Reply, now_ms: int, beside: str = "") -
         if writes:
             _writes(out, writes, now_ms)  # some may have been written before one failed
         return
-    said = "  ".join(filter(None, [beside, plain(reply["detail"])]))
-    out.say(f"{headed}  [dim]{said}[/]" if said else headed)
     result = reply["result"] or {}
+    scanned = plain(summary(result)) if "found" in result else ""
+    said = "  ".join(filter(None, [beside, plain(reply["detail"]), scanned]))
+    out.say(f"{headed}  [dim]{said}[/]" if said else headed)
     drawn = [name for name in _DRAWN if name in result]
     for name in drawn:
         _DRAWN[name](out, result[name], now_ms)
@@ -202,6 +204,7 @@ _DRAWN: Final = {
     "devices": _devices,
     "series": _series,
     "files": _files,
+    "found": show_found,
 }
 
 __all__ = ["FILE_COLUMNS", "Undecodable", "decoded", "samples", "show", "show_history"]

@@ -105,6 +105,19 @@ def test_a_read_is_answered(headgate: Operator, gateway: Running) -> None:
     assert now_ms + 9_000 < first["deadline_ms"] < now_ms + 30_000
 
 
+def test_a_scan_has_time_to_be_made(headgate: Operator, gateway: Running) -> None:
+    row = {"unit": 3, "answer": "answers", "devices": ["meter-a"]}
+    result = {"source": "modbus", "device": "meter-a", "first": 1, "last": 3, "asked": 3, "found": [row]}
+    gateway.gateway.results["scan"] = {"result": result}
+    now_ms = time.time_ns() // 1_000_000
+    said = headgate("scan", "modbus", "meter-a", "--last", "3", "--seconds", "60")
+    assert (said.code, said.err) == (0, "")
+    assert "units 1 to 3, 3 asked" in said.out
+    (asked,) = gateway.gateway.asked
+    assert asked["args"] == {"source": "modbus", "device": "meter-a", "last": 3, "seconds": 60}
+    assert asked["deadline_ms"] >= now_ms + 80_000
+
+
 def test_a_lost_request_is_sent_again_with_its_id(headgate: Operator, gateway: Running) -> None:
     gateway.gateway.results["list"] = {"result": {"devices": []}}
     gateway.gateway.deaf = 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Container
 from dataclasses import replace
 
 from headgate.ble.decoders.quantity import Advert
-from headgate.ble.radio import AdapterState, Heard, Session
+from headgate.ble.radio import AdapterState, Heard, Overheard, Session
 from headgate.clock import ManualClock
 from headgate.errors import Retry
 
@@ -33,6 +33,7 @@ class Bench:
     """A Radio and a Controller in one: what is asked of them is in `log`; `refusals` are what `start` raises.
 
     `deaf`: nothing that is sent is heard. `cures`: what of the log makes it hear again.
+    `services`: what its devices offer.
     """
 
     def __init__(self, clock: ManualClock) -> None:
@@ -40,9 +41,11 @@ class Bench:
         self.log: list[str] = []
         self.refusals: list[Retry] = []
         self.cures = ""
+        self.services: tuple[str, ...] = ()
         self.deaf = False
         self.heard_ms: int | None = None
         self.adverts = 0
+        self.overhear: Callable[[Overheard], None] | None = None
         self._clock = clock
         self._heard: Heard | None = None
         self._changed: Callable[[], None] = lambda: None
@@ -61,6 +64,8 @@ class Bench:
         if self._heard is not None and not self.deaf:
             self.heard_ms = self._clock.boot_ms()
             self.adverts += 1
+            if self.overhear is not None:
+                self.overhear(Overheard(advert, self.services, "public"))
             self._heard(advert)
 
     @property

@@ -17,6 +17,7 @@ from headgate.ble.decoders.quantity import (
     Profile,
     Quantity,
     Raw,
+    Sealed,
     address_bytes,
     by_tag,
     celsius,
@@ -61,7 +62,7 @@ def decode(data: bytes, address: bytes) -> Packet:
         flags = data[-1] if len(data) == _PVVX_FLAGS else None
         return _packet(count, temperature, humidity, battery, voltage, flags, mac[::-1], address)
     if len(data) in (_SEALED_ATC, _SEALED_PVVX):
-        raise Reject("ATC: the packet is encrypted; give the device's bind_key")
+        raise Sealed("ATC: the packet is encrypted; give the device's bind_key")
     raise Reject(f"ATC: {len(data)} B are of no known form")
 
 

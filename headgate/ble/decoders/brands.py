@@ -9,7 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headgate.ble.decoders.quantity import Advert, Decode, MakeDecode, Packet, Profile, Quantity, Raw, by_tag
+from headgate.ble.decoders.quantity import (
+    BASE_UUID,
+    Advert,
+    Decode,
+    MakeDecode,
+    Packet,
+    Profile,
+    Quantity,
+    Raw,
+    Sealed,
+    by_tag,
+)
 from headgate.errors import Reject
 
 _NUMBERS = {
@@ -38,6 +49,8 @@ QUANTITIES = by_tag(
     *(Quantity(key, form="bool") for key in _STATES),
     Quantity("button", form="text"),
 )
+MI_BEACON = BASE_UUID.format(0xFE95)
+"""Xiaomi Inc. (Bluetooth SIG, 16-bit UUIDs for members)."""
 _FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError, struct.error)
 """What a parser may raise on bytes that it did not expect."""
 
@@ -59,13 +72,18 @@ class ServiceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Brand:
-    """A brand: what must be installed, and the parser's class in it. `keyed`: it takes a bind key."""
+    """A brand: what must be installed, and the parser's class in it. `keyed`: it takes a bind key.
+
+    Its devices are recognised without the package by the start of their names, or by their service data.
+    """
 
     name: str
     package: str
     module: str
     parser: str
     keyed: bool = False
+    names: tuple[str, ...] = ()
+    service: str = ""
 
     @property
     def advice(self) -> str:
@@ -76,9 +94,17 @@ class Brand:
 BRANDS = {
     brand.name: brand
     for brand in (
-        Brand("xiaomi", "xiaomi-ble", "xiaomi_ble", "XiaomiBluetoothDeviceData", keyed=True),
-        Brand("govee", "govee-ble", "govee_ble", "GoveeBluetoothDeviceData"),
-        Brand("inkbird", "inkbird-ble", "inkbird_ble", "INKBIRDBluetoothDeviceData"),
+        Brand(
+            "xiaomi",
+            "xiaomi-ble",
+            "xiaomi_ble",
+            "XiaomiBluetoothDeviceData",
+            True,
+            ("MJ_HT", "LYWSD"),
+            MI_BEACON,
+        ),
+        Brand("govee", "govee-ble", "govee_ble", "GoveeBluetoothDeviceData", False, ("GVH", "Govee")),
+        Brand("inkbird", "inkbird-ble", "inkbird_ble", "INKBIRDBluetoothDeviceData", False, ("sps", "tps")),
     )
 }
 
@@ -152,7 +178,7 @@ def _tell_of_key(brand: Brand, parser: Any, key: bytes | None) -> None:
     if parser.encryption_scheme.value == "none":
         return
     if key is None:
-        raise Reject(f"{brand.name}: the packet is encrypted; give the device's bind_key")
+        raise Sealed(f"{brand.name}: the packet is encrypted; give the device's bind_key")
     if parser.decryption_failed:
         raise Reject(f"{brand.name}: the packet does not open with this bind_key")
 

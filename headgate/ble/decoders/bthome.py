@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from headgate.ble.decoders.bthome_objects import NUMBERS, PACKET_ID, QUANTITIES
 from headgate.ble.decoders.bthome_special import SPECIAL, Alike, content_bounds
-from headgate.ble.decoders.quantity import BASE_UUID, Advert, Decode, Packet, Profile, Raw, address_bytes
+from headgate.ble.decoders.quantity import (
+    BASE_UUID,
+    Advert,
+    Decode,
+    Packet,
+    Profile,
+    Raw,
+    Sealed,
+    address_bytes,
+)
 from headgate.errors import Reject
 
 SERVICE = BASE_UUID.format(0xFCD2)
@@ -22,7 +31,7 @@ def decode(data: bytes) -> Packet:
     """Read plain service data. Raises Reject for another version, for encrypted and for cut data."""
     info = _device_info(data)
     if info & ENCRYPTED:
-        raise Reject("BTHome: the packet is encrypted; give the device's bind_key")
+        raise Sealed("BTHome: the packet is encrypted; give the device's bind_key")
     return decode_objects(data, 1)
 
 

@@ -8,7 +8,16 @@ from types import EllipsisType
 
 from headgate.ble.decoders.bthome_objects import BASE, NUMBERS, PACKET_ID, QUANTITIES
 from headgate.ble.decoders.bthome_special import SPECIAL, Alike
-from headgate.ble.decoders.quantity import BASE_UUID, Advert, Decode, Packet, Profile, Raw, address_bytes
+from headgate.ble.decoders.quantity import (
+    BASE_UUID,
+    Advert,
+    Decode,
+    Packet,
+    Profile,
+    Raw,
+    Sealed,
+    address_bytes,
+)
 from headgate.errors import Reject
 
 PLAIN = BASE_UUID.format(0x181C)
@@ -73,7 +82,7 @@ def _plain(advert: Advert) -> Packet | None:
     if data is not None:
         return decode_objects(data)
     if SEALED in advert.service_data:
-        raise Reject("BTHome v1: the packet is encrypted; give the device's bind_key")
+        raise Sealed("BTHome v1: the packet is encrypted; give the device's bind_key")
     return None
 
 

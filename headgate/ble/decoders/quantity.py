@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
+from headgate.errors import Reject
 from headgate.model import Kind, Value
 
 BASE_UUID = "0000{:04x}-0000-1000-8000-00805f9b34fb"
@@ -86,6 +87,10 @@ def celsius(tag: str, decimals: int) -> Quantity:
 def percent(tag: str, decimals: int = 0) -> Quantity:
     """A share, 0 to 100 %."""
     return Quantity(tag, "%", decimals, low=0, high=100 * 10**decimals)
+
+
+class Sealed(Reject):
+    """An encrypted packet, and there is no key to open it with."""
 
 
 _NO_SERVICES: Mapping[str, bytes] = MappingProxyType({})

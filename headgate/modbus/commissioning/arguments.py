@@ -7,11 +7,11 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from headgate.commands.exits import Parser, Usage
 from headgate.config.reader import Problems, Section
 from headgate.modbus.commissioning.asker import Timing
-from headgate.modbus.commissioning.failures import USAGE, Usage
 from headgate.modbus.commissioning.ranges import TableSpan, read_range, read_units
 from headgate.modbus.commissioning.tagspec import GRAMMAR
 from headgate.modbus.transports import Ascii, Rtu, RtuOverTcp, Transport, read_transport
@@ -21,13 +21,6 @@ TRANSPORT_KEYS = ("serial", *NETWORK_KINDS)
 SCAN_TIMEOUT_S = 0.3
 """Of a probe: a device answers within some ten ms, and a scan mostly waits for those that are not there."""
 TIMEOUT_S = 1.0
-
-
-class Parser(argparse.ArgumentParser):
-    """Ends with EX_USAGE instead of 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"{self.format_usage()}{self.prog}: {message}\n")
 
 
 def parser() -> Parser:

@@ -12,27 +12,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from headgate.clock import Clock, SystemClock
+from headgate.commands.exits import INTERRUPTED, OK, UNAVAILABLE, Usage
+from headgate.commands.screen import Screen
 from headgate.errors import HeadgateError, Retry
 from headgate.modbus import profiles
 from headgate.modbus.client import ExceptionReply
 from headgate.modbus.commissioning import arguments, report
 from headgate.modbus.commissioning.asker import Asker
 from headgate.modbus.commissioning.dump import DEFAULT_RANGES, dump, ranges_of, redaction_for
-from headgate.modbus.commissioning.failures import (
-    INTERRUPTED,
-    OK,
-    UNAVAILABLE,
-    CannotCreate,
-    Usage,
-    explained,
-)
+from headgate.modbus.commissioning.failures import CannotCreate, explained
 from headgate.modbus.commissioning.fixture import as_json, as_yaml
 from headgate.modbus.commissioning.identity import identify
 from headgate.modbus.commissioning.orders import in_all_orders
 from headgate.modbus.commissioning.ranges import merged
 from headgate.modbus.commissioning.reading import Limits, Reading, of_device, read_tags
 from headgate.modbus.commissioning.scan import Outcome, Plan, described, one_device_for_all, scan
-from headgate.modbus.commissioning.screen import Screen
 from headgate.modbus.commissioning.settings import settings
 from headgate.modbus.commissioning.suggest import suggested_site
 from headgate.modbus.commissioning.tagspec import read_specs
@@ -51,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = arguments.parse(argv)
     # pymodbus would report each odd frame on stderr; what matters of it is in our own words.
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL + 1)
-    screen = Screen(sys.stdout, sys.stderr, as_json=options.json)
+    screen = Screen(sys.stdout, sys.stderr, "headgate.modbus", as_json=options.json)
     transport: Transport | None = None
     try:
         targets = arguments.transports(options)

@@ -1,19 +1,25 @@
-"""What went wrong, with the way out, and the exit code for it (sysexits.h)."""
+"""What went wrong, with the way out, and the exit code for it."""
 
 from __future__ import annotations
 
 import errno
 from pathlib import Path
 
+from headgate.commands.exits import (
+    BUSY,
+    CANNOT_CREATE,
+    NO_INPUT,
+    NO_PERMISSION,
+    SOFTWARE,
+    UNAVAILABLE,
+    USAGE,
+    Usage,
+)
 from headgate.errors import Fatal, HeadgateError, Reject
 from headgate.modbus.client import AbsentUnit, ExceptionReply, NoReply, NotConnected, WrongReply
 from headgate.modbus.commissioning.holders import holders
 from headgate.modbus.transports import Ascii, Rtu, Tls, Transport
 
-OK = 0
-USAGE, NO_INPUT, UNAVAILABLE, SOFTWARE, CANNOT_CREATE, BUSY, NO_PERMISSION = 64, 66, 69, 70, 73, 75, 77
-"""EX_USAGE, EX_NOINPUT, EX_UNAVAILABLE, EX_SOFTWARE, EX_CANTCREAT, EX_TEMPFAIL, EX_NOPERM."""
-INTERRUPTED = 130
 _BUSY_HINT = (
     "a serial port has one user at a time. If that is the gateway, ask it (bin/headgate read), or stop "
     "headgate.ModbusBridge for as long as this takes"
@@ -23,10 +29,6 @@ _REFUSED_HINT = (
     "check the port (502 is usual) and that Modbus is enabled in the device; one that serves a single client "
     "may be taken by the gateway"
 )
-
-
-class Usage(Exception):
-    """The words on the command line parse and mean nothing."""
 
 
 class CannotCreate(Exception):

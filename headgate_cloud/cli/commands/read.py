@@ -11,8 +11,10 @@ from headgate_cloud.cli.session import READ_TIMEOUT_S, ask_and_show, now_ms
 
 
 def run(given: argparse.Namespace) -> int:
-    def drawn(out: Output, answer: Answer) -> None:
-        assert answer.reply is not None
-        show(out, answer.thing, answer.reply, now_ms(), f"{answer.latency_ms} ms")
+    return ask_and_show(given, draw, READ_TIMEOUT_S)
 
-    return ask_and_show(given, drawn, READ_TIMEOUT_S)
+
+def draw(out: Output, answer: Answer) -> None:
+    """A reply's result as tables, under the gateway's name."""
+    assert answer.reply is not None
+    show(out, answer.thing, answer.reply, now_ms(), f"{answer.latency_ms} ms")

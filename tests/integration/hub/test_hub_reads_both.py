@@ -51,7 +51,8 @@ class Gateway:
         # The same id with another deadline would be another request.
         deadline_ms = self.deadlines.setdefault(request_id, SystemClock().utc_ms() + round(wait_s * 900))
         request = {"v": 1, "id": request_id, "op": op, "args": args, "deadline_ms": deadline_ms}
-        self.cloud.route(f"hg/v1/gw/dn/req/{op}", json.dumps(request).encode())
+        topic = "write" if op == "write" else "read"
+        self.cloud.route(f"hg/v1/gw/dn/req/{topic}", json.dumps(request).encode())
         async with asyncio.timeout(wait_s):
             while (reply := await self.replies.get())["id"] != request_id:
                 pass  # of a request that was given up
@@ -208,3 +209,20 @@ async def test_a_write_of_a_ble_device_goes_through_the_hub_once(
     audit = [row for path in (made.state / "audit").iterdir() for row in _lines(path) if row["id"] == "set"]
     assert [row["code"] for row in audit] == ["started", "ok"]
     assert audit[1]["result"] == reply["result"]
+
+
+async def test_both_buses_are_scanned_while_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, monkeypatch) as made:
+        heard = await made.ask("scan", "s-ble", {"source": "ble", "seconds": 2}, 30.0)
+        wanted = {"source": "modbus", "device": "meter-a", "last": 6}
+        found = await made.ask("scan", "s-modbus", wanted, 30.0)
+        assert (heard["status"], found["status"]) == ("ok", "ok"), (heard, found)
+        rows = {row["name"]: row for row in heard["result"]["found"]}
+        assert set(rows) == {sensor.device.name for sensor in [*building(1), room_thermostat(1)]}
+        assert all(row["devices"] == [name] for name, row in rows.items())
+        assert rows["tank"]["profiles"][0]["profile"] == "tank-level"
+        units = {row["unit"]: row for row in found["result"]["found"]}
+        assert [name for row in units.values() for name in row.get("devices", ())].count("meter-a") == 1
+        assert found["result"]["asked"] == 6

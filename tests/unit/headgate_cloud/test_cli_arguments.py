@@ -163,3 +163,29 @@ def test_the_script_runs_from_anywhere(tmp_path: Path) -> None:
     )
     assert found.returncode == 0
     assert found.stdout.startswith("usage: headgate")
+
+
+def test_scans_ask_for_what_was_said_and_no_more() -> None:
+    assert question("scan", "ble").args == {"source": "ble"}
+    asked = question("scan", "ble", "--seconds", "30", "--adapter", "hci1")
+    assert asked == asking.Question("scan", {"source": "ble", "seconds": 30.0, "adapter": "hci1"})
+    words = ("scan", "modbus", "meter-a", "--first", "2", "--last", "9", "--reply-timeout", "0.5")
+    assert question(*words).args == {
+        "source": "modbus",
+        "device": "meter-a",
+        "first": 2,
+        "last": 9,
+        "timeout_s": 0.5,
+    }
+    assert question("jobs", "create", "scan", "ble", "--thing", "gw").args == {"source": "ble"}
+    with pytest.raises(ValueError, match="--last 2 is before --first 9"):
+        question("scan", "modbus", "m", "--first", "9", "--last", "2")
+    for wrong in (
+        ("scan",),
+        ("scan", "modbus"),
+        ("scan", "ble", "--seconds", "61"),
+        ("scan", "modbus", "m", "--last", "248"),
+        ("scan", "modbus", "m", "--reply-timeout", "3"),
+    ):
+        with pytest.raises(SystemExit):
+            arguments.parse(wrong)

@@ -182,3 +182,46 @@ def test_a_result_in_a_file_is_a_reply_or_the_result_alone() -> None:
     assert result_in(b'{"values": []}') == {"values": []}
     with pytest.raises(Complaint):
         result_in(b"[]")
+
+
+def test_what_scans_found(capsys: pytest.CaptureFixture[str]) -> None:
+    fit = {"profile": "bthome", "values": {"temperature": 21.5, "open": True}}
+    devices = [
+        {
+            "address": "A4:C1:38:10:00:01",
+            "name": "hall",
+            "rssi": -60,
+            "adverts": 9,
+            "t": T_MS,
+            "profiles": [fit],
+        },
+        {"address": "A4:C1:38:10:00:02", "rssi": -61, "adverts": 1, "t": T_MS, "devices": ["a", "b"]},
+        {
+            "address": "A4:C1:38:10:00:03",
+            "rssi": -62,
+            "adverts": 1,
+            "t": T_MS,
+            "profiles": [{"profile": "bthome", "sealed": True}, {"profile": "xiaomi", "guessed": True}],
+        },
+    ]
+    devices[1]["manufacturer_data"] = {"004c": "0215"}
+    lines = shown(capsys, reply(source="ble", adapter="hci0", adverts=11, seconds=10.0, found=devices))
+    assert lines[0] == "gw-1  212 ms  adapter hci0, adverts 11, 10.0 s"
+    text = "\n".join(lines)
+    assert "temperature 21.5, open on" in text
+    assert "004c: 0215" in text
+    assert "a, b" in text
+    assert "bthome, xiaomi?" in text
+    assert "encrypted: needs its bind_key" in text
+    units = [
+        {"unit": 1, "answer": "answers", "devices": ["meter-a"]},
+        {"unit": 7, "error": "something was heard"},
+    ]
+    told = reply(source="modbus", device="meter-a", first=1, last=32, asked=32, seconds=9.1, found=units)
+    lines = shown(capsys, told)
+    assert lines[0] == "gw-1  212 ms  device meter-a, units 1 to 32, 32 asked, 9.1 s"
+    assert [line.split() for line in lines[3:]] == [
+        ["1", "answers", "meter-a"],
+        ["7", "something", "was", "heard", "-"],
+    ]
+    assert "nothing was found" in "\n".join(shown(capsys, reply(source="ble", found=[])))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager
 
 from headgate.ble.adapters import CONNECTIONS
 from headgate.ble.driver import BleDriver
-from headgate.ble.radio import Heard, Session
+from headgate.ble.radio import Heard, Overheard, Session
 from headgate.clock import ManualClock
 from headgate.driver import Reply, Request
 from headgate.errors import Retry
@@ -41,6 +41,7 @@ class SlowRadio:
     def __init__(self, clock: ManualClock) -> None:
         self.heard_ms: int | None = 0
         self.adverts = 0
+        self.overhear: Callable[[Overheard], None] | None = None
         self.connects: list[str] = []
         self.open: list[str] = []
         self.connecting = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 from headgate.ble.config import parse_mapping
 from headgate.ble.driver import BleDriver
-from headgate.ble.radio import Heard, Session
+from headgate.ble.radio import Heard, Overheard, Session
 from headgate.ble.rules import CharacteristicRule
 from headgate.clock import ManualClock
 from headgate.driver import Refused, Reply, Request
@@ -32,6 +32,7 @@ class Peer:
     """All devices in one: characteristics with their content, `log` of what was done, faults by operation."""
 
     def __init__(self, clock: ManualClock) -> None:
+        self.overhear: Callable[[Overheard], None] | None = None
         self.heard_ms: int | None = 0
         self.adverts = 0
         self.content = {WORD: b"\xcd\x00\x07", ALONE: b"\x05"}

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from headgate.commands import exits
+from headgate.commands.screen import Screen, table_lines
 from headgate.config.site import load_document
 from headgate.modbus.client import ExceptionReply, NoReply, NotConnected, WrongReply
 from headgate.modbus.commissioning import failures
@@ -24,7 +26,6 @@ from headgate.modbus.commissioning.ranges import read_range
 from headgate.modbus.commissioning.redact import crossed_out, redact_found, redact_objects
 from headgate.modbus.commissioning.report import found_rows
 from headgate.modbus.commissioning.scan import FoundUnit, one_device_for_all
-from headgate.modbus.commissioning.screen import Screen, table_lines
 from headgate.modbus.commissioning.suggest import suggested_site
 from headgate.modbus.commissioning.trial import Trial, device_of
 from headgate.modbus.config import parse_mapping
@@ -205,7 +206,7 @@ class Terminal(io.StringIO):
 
 def test_progress_is_a_line_on_a_terminal_that_results_take_away() -> None:
     out, err = io.StringIO(), Terminal()
-    screen = Screen(out, err, as_json=False)
+    screen = Screen(out, err, "headgate.modbus", as_json=False)
     screen.progress(5, 10, "unit 5")
     assert "[############............] 5/10  unit 5" in err.getvalue()
     screen.text("found")
@@ -215,7 +216,7 @@ def test_progress_is_a_line_on_a_terminal_that_results_take_away() -> None:
 
 def test_a_pipe_sees_no_progress_and_json_no_tables() -> None:
     out, err = io.StringIO(), io.StringIO()
-    screen = Screen(out, err, as_json=True)
+    screen = Screen(out, err, "headgate.modbus", as_json=True)
     screen.progress(1, 2, "x")
     screen.text("words")
     screen.table(("A",), [("b",)])
@@ -225,7 +226,7 @@ def test_a_pipe_sees_no_progress_and_json_no_tables() -> None:
 
 def test_watching_draws_over_the_last_reading_on_a_terminal_alone() -> None:
     for out in (Terminal(), io.StringIO()):
-        screen = Screen(out, io.StringIO(), as_json=False)
+        screen = Screen(out, io.StringIO(), "headgate.modbus", as_json=False)
         screen.over()
         screen.text("1\n2")
         screen.over()
@@ -250,11 +251,11 @@ def failed(cause: Exception, transport: Transport) -> tuple[str, int]:
 @pytest.mark.parametrize(
     ("number", "code", "says"),
     [
-        (errno.EWOULDBLOCK, failures.BUSY, "in use.*headgate.ModbusBridge"),
-        (errno.ENOENT, failures.NO_INPUT, "/dev/serial/by-id"),
-        (errno.EACCES, failures.NO_PERMISSION, "dialout"),
-        (errno.ENOTTY, failures.NO_INPUT, "no serial port"),
-        (errno.EIO, failures.UNAVAILABLE, "cannot open"),
+        (errno.EWOULDBLOCK, exits.BUSY, "in use.*headgate.ModbusBridge"),
+        (errno.ENOENT, exits.NO_INPUT, "/dev/serial/by-id"),
+        (errno.EACCES, exits.NO_PERMISSION, "dialout"),
+        (errno.ENOTTY, exits.NO_INPUT, "no serial port"),
+        (errno.EIO, exits.UNAVAILABLE, "cannot open"),
     ],
 )
 def test_a_port_that_does_not_open_says_the_way_out(number: int, code: int, says: str) -> None:
@@ -274,7 +275,7 @@ def test_what_units_do_wrong_says_the_way_out() -> None:
     assert "baud rate" in failures.explained(NoReply("no reply"), LINE)[0]
     assert "scan finds" in failures.explained(NoReply("no reply"), Tcp("h", 1))[0]
     assert "parameters" in failures.explained(WrongReply("noise"), LINE)[0]
-    assert failures.explained(ExceptionReply(2), LINE)[1] == failures.UNAVAILABLE
+    assert failures.explained(ExceptionReply(2), LINE)[1] == exits.UNAVAILABLE
     with pytest.raises(KeyError):
         failures.explained(KeyError(), LINE)
 

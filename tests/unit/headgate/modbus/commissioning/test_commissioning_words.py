@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from headgate.commands.exits import USAGE, Usage
 from headgate.errors import Reject
 from headgate.modbus.commissioning import arguments
-from headgate.modbus.commissioning.failures import USAGE, Usage
 from headgate.modbus.commissioning.ranges import TableSpan, merged, read_range, read_units
 from headgate.modbus.commissioning.tagspec import read_spec, read_specs
 from headgate.modbus.planner import Span

@@ -13,10 +13,14 @@ GAP = "   "
 
 
 class Screen:
-    """The technician's terminal, or a pipe: a progress line is drawn on a terminal alone."""
+    """The technician's terminal, or a pipe: a progress line is drawn on a terminal alone.
 
-    def __init__(self, out: TextIO, err: TextIO, *, as_json: bool) -> None:
+    `program` is who complains.
+    """
+
+    def __init__(self, out: TextIO, err: TextIO, program: str, *, as_json: bool) -> None:
         self.as_json = as_json
+        self._program = program
         self._out, self._err = out, err
         self._drawn = False
         self._lines = 0
@@ -54,7 +58,7 @@ class Screen:
     def complain(self, text: str) -> None:
         """A line on standard error."""
         self.clear()
-        self._err.write(f"headgate.modbus: {text}\n")
+        self._err.write(f"{self._program}: {text}\n")
 
     def clear(self) -> None:
         """Take the progress line away."""

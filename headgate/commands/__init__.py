@@ -1,0 +1,1 @@
+"""What the commands of a technician share: the screen, exit codes, words."""
