@@ -7,16 +7,15 @@ import json
 import random
 import statistics
 import struct
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from bench._processes import Child, child
 from bench.form import Figure, Scenario, at_least, at_most, run
 from gateway_sim.runs.usage import usage
 from headgate.batch import decode
@@ -82,7 +81,7 @@ def _bridge(name: str) -> Mapping[str, Figure]:
         site, batches = Path(folder) / "site.json", Path(folder) / "batches.bin"
         site.write_text(json.dumps(_site(load, server.ports)))
         argv = ["bench._modbus_bridge", str(site), str(Path(folder) / "state"), str(batches)]
-        with _process(*argv) as process:
+        with child(*argv) as process:
             process.line()
             time.sleep(WARM_UP_S)
             before, asked, cpu_s = time.monotonic(), server.totals(), usage(process.pid).cpu_s
@@ -121,7 +120,7 @@ def _bare(name: str) -> Mapping[str, Figure]:
         plan = Path(folder) / "plan.json"
         rows = [{"port": port, "reads": load.reads(), "interval_s": load.interval_s} for port in server.ports]
         plan.write_text(json.dumps(rows))
-        with _process("bench._modbus_bare", str(plan)) as process:
+        with child("bench._modbus_bare", str(plan)) as process:
             process.line()
             time.sleep(WARM_UP_S)
             before, counted, cpu_s = time.monotonic(), json.loads(process.ask("")), usage(process.pid).cpu_s
@@ -142,7 +141,7 @@ def _bare(name: str) -> Mapping[str, Figure]:
 @cache
 def _floor_mb() -> float:
     """A process that has imported what the bridge imports, and does nothing."""
-    with _process("bench._modbus_bridge", "--imports") as process:
+    with child("bench._modbus_bridge", "--imports") as process:
         process.line()
         return round(usage(process.pid).pss_mb, 1)
 
@@ -197,60 +196,19 @@ def _judge(path: Path) -> dict[str, Figure]:
     return {"gaps": gaps, "doubles": doubles, "wrong": wrong}
 
 
-class _Process:
-    """A child that answers lines with lines."""
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """The devices: where they listen, and what they say that they served."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self.pid = process.pid
-        self._in: IO[str] = process.stdin
-        self._out: IO[str] = process.stdout
-
-    def line(self) -> str:
-        if not (line := self._out.readline()):
-            raise RuntimeError("a process of the benchmark ended early; see above")
-        return line
-
-    def ask(self, line: str) -> str:
-        self._in.write(line + "\n")
-        self._in.flush()
-        return self.line()
-
-
-class _Server(_Process):
+    process: Child
     ports: Sequence[int]
 
     def totals(self) -> dict[str, int]:
-        found: dict[str, int] = json.loads(self.ask(""))
+        found: dict[str, int] = json.loads(self.process.ask(""))
         return found
 
 
 @contextlib.contextmanager
-def _process(module: str, *words: str) -> Iterator[_Process]:
-    with _started(module, *words) as process:
-        yield _Process(process)
-
-
-@contextlib.contextmanager
 def _server(load: Load) -> Iterator[_Server]:
-    with _started("bench._modbus_server", str(load.devices)) as process:
-        server = _Server(process)
-        server.ports = json.loads(server.line())["ports"]
-        yield server
-
-
-@contextlib.contextmanager
-def _started(module: str, *words: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *words],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    with child("bench._modbus_server", str(load.devices)) as process:
+        yield _Server(process, json.loads(process.line())["ports"])
