@@ -27,6 +27,8 @@ from headgate.requests import permits
 from headgate.requests.directory import devices_of
 from headgate.roles.site_reading import read_site
 from headgate.threads import in_thread
+from headgate.uplink import config as uplink
+from headgate.uplink.config import UplinkConfig
 from headgate.window import config as windows
 from headgate.window.config import WindowsConfig
 
@@ -75,6 +77,7 @@ class Site:
     alarms: AlarmsConfig = ()
     devices: Mapping[str, str] = field(default_factory=dict)
     writes: bool = False
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -122,6 +125,7 @@ def parse_site(data: bytes, source: str) -> Site:
         sections["alarms"],
         devices_of(document),
         sections["requests"].writes,
+        sections["uplink"],
     )
 
 
@@ -195,6 +199,7 @@ OWNERS = {
     "ble": ble.parse,
     "files": files.parse,
     "requests": permits.parse,
+    "uplink": uplink.parse,
 }
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 

@@ -154,6 +154,10 @@ class Pipeline:
             self._consume(item, boot_ms)
         self._end = self.store.journal.end
 
+    def report(self, part: Part) -> None:
+        """Have the cloud told, with the next `seal`."""
+        self._reports.append(part)
+
     def fresh_bridges(self) -> list[str]:
         """The bridges of which some series' last sample was not bad."""
         return self._fresh.bridges()
@@ -283,7 +287,7 @@ class Pipeline:
         """Have the cloud told, in the transaction that makes the rest of the batch sealed."""
         times = [frame.boot_ms + batch.utc_offset_ms for frame in batch.frames] or [batch.utc_offset_ms]
         report = reports.dropped(f"{batch.bridge}/*", min(times), max(times), count, why, batch.clock)
-        self._reports.append(report)
+        self.report(report)
 
     def _window(
         self, item: Journaled, table: Sequence[Series] | None, groups: Sequence[Columns], boot_ms: int
