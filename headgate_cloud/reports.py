@@ -10,7 +10,6 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
-from headgate_cloud import decoder
 from headgate_cloud.intake import Arrival
 from headgate_cloud.strict import Undecodable, integer, mapping, string
 from headgate_cloud.tables import DynamoDB
@@ -35,10 +34,9 @@ class Reports:
     say: Callable[[Mapping[str, object]], None]
 
     def take(self, arrival: Arrival) -> None:
-        if arrival.header.kind != "report" or arrival.flaw is not None:
+        report = None if arrival.envelope is None else arrival.envelope.report
+        if report is None:
             return
-        report = decoder.decode(arrival.body).report
-        assert report is not None
         try:
             if report["type"] == "file":
                 self._file(arrival, report)
