@@ -22,6 +22,8 @@ import boto3
 
 from headgate_cloud.archive import Archive, Place, objects
 from headgate_cloud.batch import Entry, Group, Touched, grouped, touched
+from headgate_cloud.fetchrules import rules
+from headgate_cloud.fetchtable import FetchTable
 from headgate_cloud.gateways import Gateways
 from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
 from headgate_cloud.metrics import metered
@@ -239,9 +241,7 @@ class Ingest:
         head = arrival.header
         entry = {"event": "gap", "thing": arrival.thing, "Stream": head.stream, "epoch": head.epoch}
         values = {"Gaps": ("Count", reached.gaps), "MissingEnvelopes": ("Count", reached.missing)}
-        self.say(
-            metered({**entry, "up_to": reached.up_to}, values, self.now_ms(), dimensions=("Stream",))
-        )
+        self.say(metered({**entry, "up_to": reached.up_to}, values, self.now_ms(), dimensions=("Stream",)))
 
     def _say_batch(self, batch: _Batch, records: int, streams: int) -> None:
         counts = batch.counts
@@ -273,11 +273,19 @@ def _ingest() -> Ingest:
         streams=os.environ["STREAMS_TABLE"],
         rejected=os.environ["REJECTED_TABLE"],
     )
+    reports = Reports(
+        dynamodb,
+        os.environ["FILES_TABLE"],
+        os.environ["REPLIES_TABLE"],
+        log,
+        FetchTable(dynamodb, os.environ["FETCHES_TABLE"]),
+        rules(os.environ["FETCH_RULES"]),
+    )
     return Ingest(
         tables,
         Archive(boto3.client("s3"), os.environ["ARCHIVE_BUCKET"]),
         Gateways(dynamodb, os.environ["GATEWAYS_TABLE"]),
-        Reports(dynamodb, os.environ["FILES_TABLE"], os.environ["REPLIES_TABLE"], log),
+        reports,
         boto3.client("iot-data"),
         ThreadPoolExecutor(THREADS, thread_name_prefix="ingest"),
         lambda: time.time_ns() // 1_000_000,

@@ -91,7 +91,7 @@ def test_a_broker_that_is_missing_or_ends_says_why(tmp_path: Path, monkeypatch: 
     certificates = make(tmp_path / "certificates", ["gw-1"])
 
     async def start() -> None:
-        async with broker.running(tmp_path / "broker", certificates):
+        async with broker.running(tmp_path / "broker", certificates, ""):
             pass
 
     certificates.broker.key.write_text("no key")
