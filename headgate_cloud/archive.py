@@ -1,4 +1,4 @@
-"""The archive in S3: one object for each gateway, day and batch (docs/wire.md); nothing is ever changed in it."""
+"""The archive in S3: one object for each gateway, day and batch (docs/wire.md), never changed."""
 
 from __future__ import annotations
 

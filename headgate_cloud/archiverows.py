@@ -1,6 +1,6 @@
 """The pure side of the archive: an envelope as a line of JSON that SQL can query, and its bytes back from it.
 
-A line is one envelope whole: header, what it decodes to (columns, windows or the report), and its exact bytes.
+A line is an envelope whole: header, what it decodes to (columns, windows or the report), and its exact bytes.
 """
 
 from __future__ import annotations

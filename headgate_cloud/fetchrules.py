@@ -26,7 +26,7 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class FetchRule:
-    """`source` and `path` are patterns (* ? []); an alarm's captures are a source, or a path, like any other."""
+    """`source` and `path` are patterns (* ? []); an alarm's captures are a source like any other."""
 
     source: str = "*"
     path: str = "*"

@@ -177,7 +177,7 @@ class Ingest:
             elif reached.missing:
                 self._say_gap(stream.arrival, reached)
         things = dict.fromkeys(stream.arrival.thing for stream in streams)
-        latest = {thing: 0 for thing in things}
+        latest = dict.fromkeys(things, 0)
         for entry, _ in batch.outcomes:
             latest[entry.arrival.thing] = max(latest[entry.arrival.thing], entry.arrival.received_ms)
 

@@ -17,7 +17,7 @@ def metered(
     *,
     dimensions: tuple[str, ...] = (),
 ) -> Entry:
-    """A log entry that is also values of metrics: (unit, value) by name; `dimensions` are fields of the entry.
+    """A log entry that is also values of metrics: (unit, value) by name; `dimensions` are the entry's fields.
 
     Shape: CloudWatch user guide, "Specification: Embedded metric format". What nothing happened of is said
     too, as 0, so that a metric is there before its first incident.

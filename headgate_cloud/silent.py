@@ -1,4 +1,4 @@
-"""The watch: on a schedule, which gateways have not been heard for too long; a metric, and a notice of changes."""
+"""The watch, on a schedule: gateways not heard for too long are a metric, and changes are told."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAMED: Final = 100  # gateways in one notice or log line
 class Sns(Protocol):
     """The one call of boto3's `sns` client that is made."""
 
-    def publish(self, *, TopicArn: str, Subject: str, Message: str) -> object: ...
+    def publish(self, **kwargs: str) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,7 @@ def _notice(fell: Sequence[Gateway], back: Sequence[Gateway], after_s: int, now_
     lines = []
     if fell:
         lines.append(f"Silent for more than {after_s} s:")
-        for gateway in fell[:NAMED]:
-            lines.append(f"  {gateway.thing}, last heard {(now_ms - gateway.last_seen_ms) // 1000} s ago")
+        lines += [f"  {g.thing}, last heard {(now_ms - g.last_seen_ms) // 1000} s ago" for g in fell[:NAMED]]
         lines += [f"  and {len(fell) - NAMED} more"] if len(fell) > NAMED else []
     if back:
         lines.append("Heard again: " + ", ".join(_names(back)))

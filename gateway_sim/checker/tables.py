@@ -1,5 +1,7 @@
-"""What ingest stored since the last look: its index in DynamoDB, the envelopes in the archive's objects; a body
-must be what its key says."""
+"""What ingest stored since the last look: its index in DynamoDB, the envelopes in the archive.
+
+A body must be what its key says.
+"""
 
 from __future__ import annotations
 

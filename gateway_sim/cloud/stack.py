@@ -71,7 +71,7 @@ class Stack:
         return tuple(function for function in self.functions if function.every_s)
 
     def deploy(self, dynamodb: Any, sqs: Any, s3: Any, sns: Any) -> dict[str, str]:
-        """Make tables, queues, buckets, topics; gives the queues' URLs by name. The clients are boto3's, untyped."""
+        """Make tables, queues, buckets, topics; gives the queues' URLs. The clients are boto3's, untyped."""
         for table in self._tables:
             wanted = _pick(table, _TABLE)
             dynamodb.create_table(TableName=table.name, **wanted)

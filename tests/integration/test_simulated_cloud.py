@@ -212,8 +212,8 @@ def test_two_handlers_race_on_one_stream(cloud: Cloud) -> None:
         "AWS_ENDPOINT_URL_S3": facts["s3_endpoint"],
         "AWS_ENDPOINT_URL_IOT_DATA_PLANE": facts["iot_data_endpoint"],
         "AWS_DEFAULT_REGION": facts["region"],
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_ACCESS_KEY_ID": facts["credentials"]["access_key"],
+        "AWS_SECRET_ACCESS_KEY": facts["credentials"]["secret_key"],
     }
     script = (
         "import base64, json, sys\n"

@@ -107,7 +107,7 @@ def test_nothing_is_allowed_on_everything() -> None:
         ("UseBase64: false", "UseBase64: true", "one Sqs action without UseBase64"),
         ('AwsIotSqlVersion: "2016-03-23"', 'AwsIotSqlVersion: "beta"', "SQL version beta"),
         ("MaximumBatchingWindowInSeconds", "FilterCriteria", "FilterCriteria is not simulated"),
-        ("rate(1 minute)", "cron(0 * * * ? *)", "a rate in minutes or hours is simulated"),
+        ("rate(1 minute)", "cron(0 0 1 1 x 2026)", "a rate in minutes or hours is simulated"),
         ("LifecycleConfiguration", "VersioningConfiguration", "Archive.VersioningConfiguration is not"),
         (
             "FILE_PAGES_TABLE: !Ref FilePages",
