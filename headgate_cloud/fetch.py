@@ -1,8 +1,8 @@
 """The fetch handler: every minute, as many wanted files as there are slots, the first in rank first.
 
-A gateway is asked by a direct request, which costs a message; whether it heard shows in the table Files, which
-its upload moves. One that does not answer gives its slot back and is asked again, ever more rarely; one that is
-silent is not asked at all. So no gateway holds up another.
+A gateway is asked by a direct request, which costs a message. Whether it heard shows in the table Files.
+One that does not answer gives its slot back and is asked again, ever more rarely; one that is silent is
+not asked at all. So no gateway holds up another.
 """
 
 from __future__ import annotations
