@@ -27,6 +27,7 @@ from gateway_sim.cloud import (
     iotdata,
     jobs_mqtt,
     rights,
+    schedule,
 )
 from gateway_sim.cloud.certificates import Certificates, Identity
 from gateway_sim.cloud.counters import Counters, write_json
@@ -38,7 +39,6 @@ from gateway_sim.cloud.s3 import faults as s3_faults
 from gateway_sim.cloud.s3 import server as s3_server
 from gateway_sim.cloud.s3.server import S3Server
 from gateway_sim.cloud.s3.signature import Verifier
-from gateway_sim.cloud.schedule import Schedule
 from gateway_sim.cloud.stack import Stack, read
 from gateway_sim.cloud.template import REGION, Template
 
@@ -108,17 +108,19 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         for engine in engines:
             await engine.subscribe(client)
         sources = await asyncio.to_thread(_sources, stack, sqs, urls, counters)
-        schedules = {function.logical: Schedule(function, load(function)) for function in stack.scheduled}
+        schedules = {
+            function.logical: schedule.Schedule(function, load(function)) for function in stack.scheduled
+        }
         count = _counting(counters, s3)
         commands = _commands(sources, acks, count, jobs, options.directory) | s3_faults.commands(s3)
-        commands |= {f"run_{name}": schedule.now for name, schedule in schedules.items()}
+        commands |= schedule.commands(schedules)
         await parts.enter_async_context(control.serving(options.directory, commands))
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(receive(client, engines), name="receive"),
                 *(group.create_task(engine.forward(), name="forward") for engine in engines),
                 *(group.create_task(source.run(), name="event source") for source in sources),
-                *(group.create_task(schedule.run(), name="schedule") for schedule in schedules.values()),
+                *(group.create_task(each.run(), name="schedule") for each in schedules.values()),
                 group.create_task(plane.receive(), name="jobs"),
                 group.create_task(plane.keep_time(), name="jobs' time"),
                 group.create_task(_keep_counters(count, options.directory), name="counters"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
+from collections.abc import Mapping
 
+from gateway_sim.cloud.control import Command
 from gateway_sim.cloud.event_source import Handler
 from gateway_sim.cloud.stack import Function
 
@@ -21,6 +23,9 @@ class Schedule:
     def now(self) -> dict[str, object]:
         """Run it at once; tells how many runs have ended, so that its own can be waited for."""
         self._wanted.set()
+        return self.ended()
+
+    def ended(self) -> dict[str, object]:
         return {"runs": self.runs}
 
     async def run(self) -> None:
@@ -38,3 +43,11 @@ class Schedule:
             self._handler({}, None)
         except Exception:  # noqa: BLE001 Lambda's boundary: the next period is another try
             traceback.print_exc()
+
+
+def commands(schedules: Mapping[str, Schedule]) -> dict[str, Command]:
+    """For the control socket: `run_<Function>` runs one at once, `runs_<Function>` counts."""
+    found: dict[str, Command] = {}
+    for name, schedule in schedules.items():
+        found |= {f"run_{name}": schedule.now, f"runs_{name}": schedule.ended}
+    return found

@@ -166,6 +166,28 @@ def test_a_thing_cannot_speak_or_listen_for_another(cloud: Cloud) -> None:
     assert [row["stream_key"]["S"] for row in cloud.rows("Envelopes", "gw-4")] == [f"gw-4/live/{EPOCH}"]
 
 
+def test_a_foreign_sender_that_some_policy_let_through_is_refused_by_ingest(cloud: Cloud) -> None:
+    keys = {"region_name": cloud.facts["region"], "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    sqs = boto3.client("sqs", endpoint_url=cloud.facts["aws_endpoint"], **keys)
+    queue = sqs.get_queue_url(QueueName="headgate-IngestQueue")["QueueUrl"]
+    rule = {"thing": "gw-4", "stream": "alarms", "codec": "json", "client": "gw-3", "received_ms": 1}
+    body = base64.b64encode(report(1, stream="alarms")).decode()
+    sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({**rule, "body": body}))
+
+    async def rejected() -> dict[str, Any]:
+        async with asyncio.timeout(WAIT_S):
+            while not (found := cloud.rows("Rejected", "gw-4")):
+                await asyncio.sleep(0.05)
+        return found[0]
+
+    row = asyncio.run(rejected())
+    assert (row["code"], row["why"]) == (
+        {"S": "sender"},
+        {"S": "sent by the client 'gw-3', which is not gw-4"},
+    )
+    assert not any("alarms" in row["stream_key"]["S"] for row in cloud.rows("Envelopes", "gw-4"))
+
+
 def test_no_certificate_no_connection(cloud: Cloud) -> None:
     async def story() -> None:
         broker = cloud.facts["broker"]
