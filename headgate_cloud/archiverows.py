@@ -93,15 +93,17 @@ def _decoded(envelope: Envelope) -> Mapping[str, object]:
 
 def _column(column: Column) -> dict[str, object]:
     """`t`, `value` and `quality` have one length; `text` too, where any value is no double."""
-    samples = list(column.samples())
-    texts = [_text(sample.value) for sample in samples]
+    values = column.values()
+    # Nearly all are finite doubles, and those are what they are.
+    plain = column.kind == "f64" and all(v is None or (type(v) is float and math.isfinite(v)) for v in values)
+    texts = [] if plain else [_text(value) for value in values]
     found: dict[str, object] = {
         "series": column.series,
         "unit": column.unit,
         "kind": column.kind,
-        "t": [sample.t_ms for sample in samples],
-        "value": [_number(sample.value) for sample in samples],
-        "quality": [sample.quality for sample in samples],
+        "t": column.times_ms,
+        "value": values if plain else [_number(value) for value in values],
+        "quality": column.quality,
     }
     if any(text is not None for text in texts):
         found["text"] = texts

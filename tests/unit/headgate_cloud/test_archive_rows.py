@@ -16,6 +16,8 @@ from headgate_cloud.decoder import Column, Envelope, Header, WindowRow
 from headgate_cloud.intake import Arrival, read
 from tests.unit.headgate_cloud.ingest_examples import EPOCH, message, report
 
+GOOD = gzip.compress(b'{"body":"1"}\n', mtime=0)
+EMPTY = gzip.compress(b"{}\n", mtime=0)
 HEAD = Header("samples", "live", EPOCH, 7, None, "synced")
 
 
@@ -27,8 +29,7 @@ def arrival(body: bytes, envelope: Envelope | None = None, flaw: str | None = No
 def column(kind: str, raw: tuple[object, ...], decimals: int | None = None) -> dict[str, object]:
     times = tuple(range(len(raw)))
     made = Column("d/t", "V", kind, decimals, 1, times, raw, (0,) * len(raw), None)  # type: ignore[arg-type]  # of any kind
-    found = row(arrival(b"{}", Envelope(HEAD, columns=(made,))))["columns"]
-    assert isinstance(found, list)
+    found = json.loads(json.dumps(row(arrival(b"{}", Envelope(HEAD, columns=(made,))))["columns"]))
     return dict(found[0])
 
 
@@ -105,11 +106,12 @@ def test_an_object_is_named_by_its_day_thing_and_content() -> None:
     ("data", "line", "what"),
     [
         (b"no gzip", 0, "cannot be read: BadGzipFile"),
-        (gzip.compress(b'{"body":"1"}\n'), 5, "IndexError"),
-        (gzip.compress(b"{}\n"), 0, "KeyError"),
-        (gzip.compress(b'{"body":"1"}\n'), 0, "its SHA-256 is another"),
-        (gzip.compress(b'{"body":"1"}\n')[:-9], 0, "EOFError"),
+        (GOOD, 5, "IndexError"),
+        (EMPTY, 0, "KeyError"),
+        (GOOD, 0, "its SHA-256 is another"),
+        (GOOD[:-9], 0, "EOFError"),
     ],
+    ids=["no gzip", "no such line", "no body", "another body", "cut"],
 )
 def test_a_damaged_object_is_no_envelope(data: bytes, line: int, what: str) -> None:
     with pytest.raises(Damaged, match=what):
