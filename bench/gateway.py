@@ -27,7 +27,7 @@ from gateway_sim.runs.rundir import make_run
 from gateway_sim.runs.usage import Usage, usage
 
 ROOT = Path(__file__).resolve().parents[1]
-WARM_UP_S, MEASURED_S, SETTLE_S = 10, 20, 60
+WARM_UP_S, MEASURED_S, SETTLE_S = 10, 60, 60
 RATES = {"1k": 1_000, "10k": 10_000, "50k": 50_000}
 """Values per second of the plant's named sizes."""
 RATIOS = {"1k": 2.5, "50k": 2.0}
