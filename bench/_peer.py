@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -30,7 +30,7 @@ WARM_UP_S, MEASURED_S, PATIENCE_S = 20.0, 60.0, 60.0
 MAX_COUNT = 125
 Entries = Literal["ranges", "tags"]
 ENTRIES: tuple[Entries, ...] = get_args(Entries)
-"""How its configuration names registers: a range to an entry (one request), or each by itself."""
+"""How its configuration names registers: all of a group as one range (one request), or tag by tag."""
 
 
 def peer_python() -> Path:
@@ -199,27 +199,11 @@ _TYPES = {
 
 
 def _ranges(group: Group) -> list[dict[str, Any]]:
-    """As few entries as it can: neighbours of one type, for an entry has one type."""
-    runs: list[list[Tag]] = []
-    for tag in group.tags:
-        registers = _TYPES[tag.type][1]
-        last = runs[-1][-1] if runs else None
-        if last is not None and last.type == tag.type and last.address + registers == tag.address:
-            runs[-1].append(tag)
-        else:
-            runs.append([tag])
-    return [_range(group, run) if len(run) > 1 else _entry(group, run[0]) for run in runs]
-
-
-def _range(group: Group, run: Sequence[Tag]) -> dict[str, Any]:
-    end = run[-1].address + _TYPES[run[0].type][1] - 1
-    entry = _entry(group, run[0])
-    return {
-        **entry,
-        "tag": "r${address}",
-        "address": f"{run[0].address}-{end}",
-        "maxRegistersPerRequest": MAX_COUNT,
-    }
+    """All of a group by one request. An entry has one type, so what arrives are registers, not tags."""
+    entry = _entry(group, group.tags[0])
+    span = f"{group.address}-{group.address + group.count - 1}"
+    more = {"type": "16uint", "objectsCount": 1, "maxRegistersPerRequest": MAX_COUNT}
+    return [{**entry, **more, "tag": "r${address}", "address": span}]
 
 
 def _entry(group: Group, tag: Tag) -> dict[str, Any]:
