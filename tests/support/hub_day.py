@@ -60,7 +60,7 @@ class CountingCloud(ScriptedCloud):
 def tell(hour: int, sent: int, cloud: CountingCloud) -> None:
     gc.collect()
     rss_kb = int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_KB
-    fds, threads = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+    fds, threads = (len(list(Path("/proc/self", name).iterdir())) for name in ("fd", "task"))
     counts = [cloud.samples[series.name] for series in TABLE]
     row = {
         "hour": hour,
