@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ class IngestTables:
             raise TablesError(f"cannot read bucket {self._cloud.archive}: {error}") from error
         if arrived.report and arrived.report.get("type") == "dropped":
             self._reported_dropped += int(arrived.report.get("count") or 0)
-        yield arrived
+        yield replace(arrived, received_ms=int(item["received_ms"]["N"]))
 
     def summary(self) -> CloudResult:
         """What the tables say for themselves, as of the last `new`."""
