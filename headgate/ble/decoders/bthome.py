@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headgate.ble.decoders.bthome_forms import Forms
 from headgate.ble.decoders.bthome_objects import NUMBERS, PACKET_ID, QUANTITIES
 from headgate.ble.decoders.bthome_special import SPECIAL, Alike, content_bounds
 from headgate.ble.decoders.quantity import (
@@ -29,9 +30,7 @@ _NUMBERS: dict[int, tuple[str, int, bool, int]] = {number: (*each,) for number, 
 
 def decode(data: bytes) -> Packet:
     """Read plain service data. Raises Reject for another version, for encrypted and for cut data."""
-    info = _device_info(data)
-    if info & ENCRYPTED:
-        raise Sealed("BTHome: the packet is encrypted; give the device's bind_key")
+    _refuse_sealed(data)
     return decode_objects(data, 1)
 
 
@@ -66,13 +65,22 @@ def decode_objects(data: bytes, at: int = 0, counter: int | None = None) -> Pack
             break
     packet_id = raw.get(PACKET_ID)
     doubtful = alike.doubtful if alike else ()
-    return Packet(raw, packet_id if isinstance(packet_id, int) else None, counter, unknown, "", doubtful)
+    return Packet.of(raw, packet_id if isinstance(packet_id, int) else None, counter, unknown, "", doubtful)
 
 
 def make_decode(address: str, key: bytes | None) -> Decode:
     """See `quantity.MakeDecode`. With a key, plain packets are refused: anyone could have sent them."""
+    forms = Forms(decode_objects)
     if key is None:
-        return _plain
+
+        def decode_plain(advert: Advert) -> Packet | None:
+            data = advert.service_data.get(SERVICE)
+            if data is None:
+                return None
+            _refuse_sealed(data)
+            return forms.decode(data, 1, None)
+
+        return decode_plain
     # Late, and only with a key: `cryptography` costs several MB.
     from headgate.ble.decoders.bind_key import BindKey
 
@@ -86,14 +94,14 @@ def make_decode(address: str, key: bytes | None) -> Decode:
         if not _device_info(data) & ENCRYPTED:
             raise Reject("BTHome: a plain packet, although the device has a bind_key")
         objects, counter = opener.open_counted(data, 1, mac_and_service + data[:1])
-        return decode_objects(objects, 0, counter)
+        return forms.decode(objects, 0, counter)
 
     return decode_encrypted
 
 
-def _plain(advert: Advert) -> Packet | None:
-    data = advert.service_data.get(SERVICE)
-    return None if data is None else decode(data)
+def _refuse_sealed(data: bytes) -> None:
+    if _device_info(data) & ENCRYPTED:
+        raise Sealed("BTHome: the packet is encrypted; give the device's bind_key")
 
 
 def _device_info(data: bytes) -> int:

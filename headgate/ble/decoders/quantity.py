@@ -112,19 +112,39 @@ class Advert(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """What one advertisement says: raws by tag, None where the device has no value.
+    """What one advertisement says: tags and as many raws, None where the device has no value.
 
-    `id` tells packets apart (the same again is the same packet); None where the format has none. `counter`:
-    of an encrypted packet; it never goes down. `unknown`: the id of an object that ended decoding. `doubt`:
-    why nothing in it is quite to be relied on, in words. `doubtful`: the tags of which that is so.
+    Packets of one form best share one tuple of tags: what is made of them is then found at once. `id` tells
+    packets apart (the same again is the same packet); None where the format has none. `counter`: of an
+    encrypted packet; it never goes down. `unknown`: the id of an object that ended decoding. `doubt`: why
+    nothing in it is quite to be relied on, in words. `doubtful`: the tags of which that is so.
     """
 
-    raw: Mapping[str, Raw]
+    tags: tuple[str, ...]
+    raws: tuple[Raw, ...]
     id: int | None = None
     counter: int | None = None
     unknown: int | None = None
     doubt: str = ""
     doubtful: Collection[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        raw: Mapping[str, Raw],
+        id: int | None = None,
+        counter: int | None = None,
+        unknown: int | None = None,
+        doubt: str = "",
+        doubtful: Collection[str] = (),
+    ) -> Packet:
+        """A packet from its raws by tag."""
+        return cls(tuple(raw), tuple(raw.values()), id, counter, unknown, doubt, doubtful)
+
+    @property
+    def raw(self) -> dict[str, Raw]:
+        """The raws by tag."""
+        return dict(zip(self.tags, self.raws, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

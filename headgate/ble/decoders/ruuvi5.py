@@ -39,6 +39,7 @@ QUANTITIES = by_tag(
     Quantity("movement_counter", "1"),
 )
 """Humidity above 100 % generally says that the sensor is faulty or not calibrated (data format 5)."""
+_TAGS = tuple(QUANTITIES)
 
 
 def decode(data: bytes, address: bytes | None = None) -> Packet:
@@ -53,18 +54,19 @@ def decode(data: bytes, address: bytes | None = None) -> Packet:
     voltage, tx_power = power >> 5, power & _NONE_POWER
     number = None if sequence == _NONE_16 else sequence
     return Packet(
-        {
-            SEQUENCE: number,
-            "temperature": None if temperature == _NONE_SIGNED else temperature * 5,  # steps of 0.005 °C
-            "humidity": None if humidity == _NONE_16 else humidity * 25,  # steps of 0.0025 %
-            "pressure": None if pressure == _NONE_16 else pressure + 50_000,
-            "acceleration_x": None if x == _NONE_SIGNED else x,
-            "acceleration_y": None if y == _NONE_SIGNED else y,
-            "acceleration_z": None if z == _NONE_SIGNED else z,
-            "battery_voltage": None if voltage == _NONE_VOLTAGE else voltage + 1_600,
-            "tx_power": None if tx_power == _NONE_POWER else tx_power * 2 - 40,
-            "movement_counter": None if movements == _NONE_8 else movements,
-        },
+        _TAGS,
+        (
+            number,
+            None if temperature == _NONE_SIGNED else temperature * 5,  # steps of 0.005 °C
+            None if humidity == _NONE_16 else humidity * 25,  # steps of 0.0025 %
+            None if pressure == _NONE_16 else pressure + 50_000,
+            None if x == _NONE_SIGNED else x,
+            None if y == _NONE_SIGNED else y,
+            None if z == _NONE_SIGNED else z,
+            None if voltage == _NONE_VOLTAGE else voltage + 1_600,
+            None if tx_power == _NONE_POWER else tx_power * 2 - 40,
+            None if movements == _NONE_8 else movements,
+        ),
         number,
         None,
         None,
