@@ -121,7 +121,8 @@ class Encoder:
 class _Shape:
     """The series of some frames, and their runs as written. There is one object for each, compared as such:
 
-    hashing the content would touch every index of every frame. `layout`: the last row's, of values of `types`.
+    hashing the content would touch every index of every frame. `layout`: the last row's, whose values were
+    of `types`.
     """
 
     series: tuple[int, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from headgate.ble.adapter import Adapter, MakeStack
 from headgate.ble.config import BleConfig
@@ -33,7 +33,7 @@ class Air:
         self._stack, self._clock, self._notice, self._rng = stack, clock, notice, rng
         self._listeners: dict[str, dict[str, list[Listener]]] = {}
         self.overrun = 0
-        self._waiting: deque[tuple[Mapping[str, Sequence[Listener]], Advert]] = deque()
+        self._waiting: deque[tuple[Sequence[Listener], Advert]] = deque()
         self._some = asyncio.Event()
         self._sleeper = Sleeper(clock)
         self._over = False
@@ -56,6 +56,7 @@ class Air:
 
     def aim(self, listeners: Iterable[Listener]) -> None:
         """Hand adverts to these listeners and no others."""
+        self.catch_up()  # with those who listened when it came
         for heard in self._listeners.values():
             heard.clear()  # the scans under way keep looking at these very tables
         for listener in listeners:
@@ -105,7 +106,7 @@ class Air:
             return
         while waiting:
             listeners, advert = waiting.popleft()
-            for listener in listeners.get(advert.address, ()):
+            for listener in listeners:
                 frame = listener.hear(advert)
                 if frame is not None:
                     emit(frame)
@@ -132,7 +133,7 @@ class Air:
         listeners, waiting = self._heard_by(name), self._waiting
 
         def heard(advert: Advert) -> None:
-            waiting.append((listeners, advert))
+            waiting.append((listeners.get(advert.address, ()), advert))
             count = len(waiting)
             if count == 1:
                 self._some.set()

@@ -150,6 +150,7 @@ class BleDriver:
             ("repeats", sum(each.freshness.repeats for each in listeners)),
             ("replays", sum(each.freshness.replays for each in listeners)),
             ("undecoded", sum(each.undecoded for each in listeners)),
+            ("stuck", sum(each.stuck for each in listeners)),
             ("unchanged", self._unchanged()),
             ("stale", self._staleness.counted),
             ("open_files", open_files()),
@@ -164,6 +165,7 @@ class BleDriver:
                     "silences",
                     "steps",
                     "reads",
+                    "writes",
                     "connects",
                     "failures",
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from headgate.ble.config import Device
-from headgate.ble.decoders.quantity import Advert, Decode
+from headgate.ble.decoders.quantity import Advert, Decode, Packet
 from headgate.ble.packets import Freshness
 from headgate.ble.reporting import Reporting
 from headgate.ble.samples import Framer, Sample
@@ -13,6 +13,7 @@ from headgate.ble.staleness import Silence
 from headgate.errors import Reject
 from headgate.model import Frame, Quality
 
+_STUCK = "its packets keep their number: it sends, and measures no more"
 Notice = Callable[[str], None]
 _REPLAYED = (
     "its counter went down: somebody sends a packet again, or the sensor counts anew, as some do after a "
@@ -21,11 +22,14 @@ _REPLAYED = (
 
 
 class Listener:
-    """Decodes what one device sends. `indexes` are its tags' places in the driver's series table."""
+    """Decodes what one device sends. `indexes` are its tags' places in the driver's series table.
+
+    `stuck`: its packets have kept one number for longer than it may be silent. Its values are then uncertain.
+    """
 
     __slots__ = (
-        *("_decode", "_fault", "_framer", "_notice"),
-        *("device", "freshness", "heard_ms", "packets", "reporting", "silence", "undecoded"),
+        *("_decode", "_fault", "_framer", "_notice", "_replays"),
+        *("device", "freshness", "heard_ms", "packets", "reporting", "silence", "stuck", "undecoded"),
     )
 
     def __init__(
@@ -38,10 +42,12 @@ class Listener:
         self.heard_ms: int | None = None
         self.packets = 0
         self.undecoded = 0
+        self.stuck = False
         self._decode = decode
         self._framer = Framer(device, indexes)
         self._notice = notice
         self._fault = ""
+        self._replays = 0
 
     def last(self, tag: str) -> Sample | None:
         """The last sample of a tag; None before the first."""
@@ -59,25 +65,52 @@ class Listener:
             return None
         if packet is None:
             return None
+        boot_ms = advert.boot_ms
+        if packet.doubt or packet.unknown is not None or self._fault:
+            self._look(packet)
+        if self.freshness.is_new(packet, boot_ms):
+            if self.stuck:
+                self.stuck = False
+                self.reporting.forget()
+        elif not self._counts_again(boot_ms):
+            return None
+        if self.silence.heard(boot_ms):
+            self.reporting.forget()
+        if self.stuck:
+            packet = packet._replace(doubt=_STUCK)
+        self.packets += 1
+        self.heard_ms = boot_ms
+        frame = self._framer.frame(packet, advert)
+        return None if frame is None else self.reporting.thin(frame)
+
+    def _counts_again(self, boot_ms: int) -> bool:
+        """Whether a packet that is not new says something all the same: who repeats itself is there, so after
+        a silence it does; and once where it has not counted on for as long as one may be silent.
+        """
+        replays = self.freshness.replays
+        if replays > self._replays:
+            if not self._replays:
+                self._notice(f"{self.device.name}: {_REPLAYED}")
+            self._replays = replays
+            return False
+        if self.silence.mark is not Quality.GOOD:
+            self.freshness.since_ms = boot_ms  # it did not keep its number: nobody knows what it said meanwhile
+            return True
+        self.silence.since_ms = boot_ms
+        since_ms = self.freshness.since_ms
+        if not self.stuck and boot_ms - since_ms >= self.device.patience.gone_ms:
+            self.stuck = True
+            self._notice(f"{self.device.name}: for {(boot_ms - since_ms) / 1000:.0f} s {_STUCK}")
+            self.reporting.forget()
+            return True
+        return False
+
+    def _look(self, packet: Packet) -> None:
+        """Tell of what is odd about a packet, and what was before."""
         fault = packet.doubt
         if packet.unknown is not None:
             fault = f"object 0x{packet.unknown:02x} and what follows is unknown"
-        if fault != self._fault:
-            self._say(fault)
-        replays = self.freshness.replays
-        if not self.freshness.is_new(packet, advert.boot_ms):
-            if replays == 0 < self.freshness.replays:
-                self._notice(f"{self.device.name}: {_REPLAYED}")
-            # Who repeats itself is there; after a silence what it says counts, new or not.
-            if self.freshness.replays > replays or not self.silence.heard(advert.boot_ms):
-                return None
-            self.reporting.forget()
-        elif self.silence.heard(advert.boot_ms):
-            self.reporting.forget()
-        self.packets += 1
-        self.heard_ms = advert.boot_ms
-        frame = self._framer.frame(packet, advert)
-        return None if frame is None else self.reporting.thin(frame)
+        self._say(fault)
 
     def _say(self, fault: str) -> None:
         """Tell what is wrong with a device's packets once, until it is something else."""

@@ -31,7 +31,8 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How raws of some quantities become values; by place: what is divided, what is a bool, what has bounds.
+    """How raws of some quantities become values. `steps`, by place: the bounds, and what a raw is divided by,
+    0 where it is not; `bools`: the places of what is one.
 
     Devices of one kind share it. `pick` takes the raws, in order, out of all that a packet says; None where
     these are all that it says, in its order.
@@ -39,9 +40,8 @@ class Recipe:
 
     quantities: tuple[Quantity, ...]
     pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None
-    divided: tuple[tuple[int, int], ...]
+    steps: tuple[tuple[int, float, float, int], ...]
     bools: tuple[int, ...]
-    bounded: tuple[tuple[int, float, float], ...]
 
     def values(self, raws: tuple[Any, ...]) -> list[Value] | None:
         """The values where all are there and none is in doubt; None: each must be looked at by itself."""
@@ -49,11 +49,12 @@ class Recipe:
             return None
         values = [*raws]
         try:
-            for at, low, high in self.bounded:
-                if not low <= raws[at] <= high:
+            for at, low, high, divisor in self.steps:
+                raw = raws[at]
+                if not low <= raw <= high:
                     return None
-            for at, divisor in self.divided:
-                values[at] /= divisor
+                if divisor:
+                    values[at] = raw / divisor
         except TypeError:  # a text where others have a number
             return None
         for at in self.bools:
@@ -125,7 +126,9 @@ class Framer:
                 codes.append(_GOOD)  # of the signal's strength there is no doubt
         if self._rssi:
             values.append(advert.rssi_dbm)
-        frame = plan.latest = Frame(advert.boot_ms, plan.series, values, codes if any(codes) else ())
+        frame = plan.latest = Frame(
+            advert.boot_ms, plan.series, values, codes if codes and any(codes) else ()
+        )
         return frame
 
     def _new_plan(self, said: tuple[str, ...]) -> Plan:
@@ -166,13 +169,12 @@ def _recipe(quantities: tuple[Quantity, ...], places: tuple[int, ...] | None) ->
     return Recipe(
         quantities,
         None if places is None else _pick(places),
-        tuple((i, each.divisor) for i, each in enumerate(quantities) if each.divisor),
-        tuple(i for i, each in enumerate(quantities) if each.form == "bool"),
         tuple(
-            (i, -inf if each.low is None else each.low, inf if each.high is None else each.high)
+            (i, -inf if each.low is None else each.low, inf if each.high is None else each.high, each.divisor)
             for i, each in enumerate(quantities)
-            if each.low is not None or each.high is not None
+            if each.divisor or each.low is not None or each.high is not None
         ),
+        tuple(i for i, each in enumerate(quantities) if each.form == "bool"),
     )
 
 

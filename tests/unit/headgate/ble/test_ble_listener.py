@@ -73,3 +73,32 @@ def test_a_packet_of_another_sender_is_said_and_uncertain() -> None:
     assert frame is not None
     assert set(frame.quality) == {Quality.UNCERTAIN}
     assert heard.said == ["d: it names cb:b8:33:4c:88:00 as its sender"]
+
+
+def test_a_number_that_stays_for_longer_than_one_may_be_silent_is_said_and_makes_uncertain() -> None:
+    heard = Heard("bthome", gone_s=300)
+    packet, later = bytes.fromhex("40000702ca09"), bytes.fromhex("40000802ca09")
+    taken = [heard.bthome(packet, at_ms) for at_ms in range(0, 700_000, 50_000)]
+    assert [at for at, new in enumerate(taken) if new] == [0, 6]
+    assert heard.listener.stuck
+    assert heard.said == ["d: for 300 s its packets keep their number: it sends, and measures no more"]
+    last = heard.listener.last("temperature")
+    assert last is not None
+    assert (last.value, last.quality, last.boot_ms) == (25.06, Quality.UNCERTAIN, 300_000)
+    assert heard.bthome(later, 700_000)
+    assert not heard.listener.stuck
+    last = heard.listener.last("temperature")
+    assert last is not None
+    assert last.quality == Quality.GOOD
+
+
+def test_who_is_stuck_and_was_silent_is_uncertain_when_it_is_back() -> None:
+    heard = Heard("bthome")
+    packet = bytes.fromhex("40000702ca09")
+    assert [heard.bthome(packet, at_ms) for at_ms in (0, 300_000, 310_000)] == [True, True, False]
+    heard.listener.silence.marked(700_000, Quality.BAD_COMM)
+    assert heard.bthome(packet, 800_000)
+    last = heard.listener.last("temperature")
+    assert last is not None
+    assert last.quality == Quality.UNCERTAIN
+    assert len(heard.said) == 1
