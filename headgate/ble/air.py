@@ -19,7 +19,7 @@ from headgate.sleeper import Sleeper
 MAX_WAITING = 4_096
 """Adverts that wait to be decoded: about a second of the busiest air that a controller reports."""
 GATHER_MS = 250
-ENOUGH = 256
+ENOUGH = 1_024
 """A packet waits so long, or until so many wait, stamped as it came: of many at a time each costs less."""
 SILENT_INTERVALS = 3
 """The watchdog waits for as many of the shortest interval, where all sensors are slow."""

@@ -28,7 +28,7 @@ class Listener:
     """
 
     __slots__ = (
-        *("_decode", "_fault", "_framer", "_notice", "_replays"),
+        *("_decode", "_fault", "_framer", "_notice", "_replays", "_thins"),
         *("device", "freshness", "heard_ms", "packets", "reporting", "silence", "stuck", "undecoded"),
     )
 
@@ -48,6 +48,7 @@ class Listener:
         self._notice = notice
         self._fault = ""
         self._replays = 0
+        self._thins = bool(device.report)
 
     def last(self, tag: str) -> Sample | None:
         """The last sample of a tag; None before the first."""
@@ -81,7 +82,7 @@ class Listener:
         self.packets += 1
         self.heard_ms = boot_ms
         frame = self._framer.frame(packet, advert)
-        return None if frame is None else self.reporting.thin(frame)
+        return self.reporting.thin(frame) if frame is not None and self._thins else frame
 
     def _counts_again(self, boot_ms: int) -> bool:
         """Whether a packet that is not new says something all the same: who repeats itself is there, so after
@@ -94,7 +95,7 @@ class Listener:
             self._replays = replays
             return False
         if self.silence.mark is not Quality.GOOD:
-            self.freshness.since_ms = boot_ms  # it did not keep its number: nobody knows what it said meanwhile
+            self.freshness.since_ms = boot_ms  # what it said meanwhile nobody knows
             return True
         self.silence.since_ms = boot_ms
         since_ms = self.freshness.since_ms

@@ -70,17 +70,8 @@ def decode_objects(data: bytes, at: int = 0, counter: int | None = None) -> Pack
 
 def make_decode(address: str, key: bytes | None) -> Decode:
     """See `quantity.MakeDecode`. With a key, plain packets are refused: anyone could have sent them."""
-    forms = Forms(decode_objects)
     if key is None:
-
-        def decode_plain(advert: Advert) -> Packet | None:
-            data = advert.service_data.get(SERVICE)
-            if data is None:
-                return None
-            _refuse_sealed(data)
-            return forms.decode(data, 1, None)
-
-        return decode_plain
+        return _plain
     # Late, and only with a key: `cryptography` costs several MB.
     from headgate.ble.decoders.bind_key import BindKey
 
@@ -94,9 +85,20 @@ def make_decode(address: str, key: bytes | None) -> Decode:
         if not _device_info(data) & ENCRYPTED:
             raise Reject("BTHome: a plain packet, although the device has a bind_key")
         objects, counter = opener.open_counted(data, 1, mac_and_service + data[:1])
-        return forms.decode(objects, 0, counter)
+        return _FORMS.decode(objects, 0, counter)
 
     return decode_encrypted
+
+
+_FORMS = Forms(decode_objects)
+
+
+def _plain(advert: Advert) -> Packet | None:
+    data = advert.service_data.get(SERVICE)
+    if data is None:
+        return None
+    _refuse_sealed(data)
+    return _FORMS.decode(data, 1, None)
 
 
 def _refuse_sealed(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A BTHome device says the same objects over and over: its packets are read by the form of the one before."""
+"""BTHome devices say the same objects over and over: packets are read by the form of those before."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ReadObjects = Callable[[bytes, int, int | None], Packet]
 """Reads objects from a place to the end, one by one; a packet's counter passes through it."""
 _CODES = {1: "B", 2: "H", 4: "I"}
 MAX_FORMS = 8
-"""Of one device, one for each length; few send more than two."""
+"""Of one length; those that were met last."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,36 +31,29 @@ class Form:
 
 
 class Forms:
-    """Decodes one device's objects: by a form where it fits, else with `read`, which sets the form."""
+    """Decodes objects by a form where one fits, else with `read`, after which there is a form of it.
 
-    __slots__ = ("_by_size", "_read")
+    One for all devices: what few of them share stays in the machine's caches.
+    """
 
     def __init__(self, read: ReadObjects) -> None:
         self._read = read
-        self._by_size: dict[int, Form] = {}
+        self._by_size: dict[int, tuple[Form, ...]] = {}
 
     def decode(self, data: bytes, at: int, counter: int | None) -> Packet:
         """The packet of what lies in `data` from `at` on. Raises Reject as `read` does."""
-        form = self._by_size.get(len(data))
-        if form is not None:
+        for form in self._by_size.get(len(data) - at, ()):
             found = form.layout.unpack_from(data, at)
             if found[::2] == form.ids:
                 raws = found[1::2]
                 count_at = form.count_at
                 return Packet(form.tags, raws, raws[count_at] if count_at >= 0 else None, counter)
         packet = self._read(data, at, counter)
-        self._learn(packet, data, at)
+        learnt = _form(_ids(data, at)) if packet.unknown is None else None
+        if learnt is not None:
+            size = len(data) - at
+            self._by_size[size] = (learnt, *self._by_size.get(size, ()))[:MAX_FORMS]
         return packet
-
-    def _learn(self, packet: Packet, data: bytes, at: int) -> None:
-        if packet.unknown is not None:
-            return
-        ids = _ids(data, at)
-        form = _form(ids) if ids else None
-        if form is None:
-            self._by_size.pop(len(data), None)
-        elif len(self._by_size) < MAX_FORMS or len(data) in self._by_size:
-            self._by_size[len(data)] = form
 
 
 def _ids(data: bytes, at: int) -> tuple[int, ...]:
@@ -80,8 +73,10 @@ def _form(ids: tuple[int, ...]) -> Form | None:
     """The same object for devices of one kind; None where an integer is no raw as it lies there."""
     objects = [NUMBERS[number] for number in ids]
     tags = tuple(each.tag for each in objects)
-    if len(set(tags)) < len(tags) or any(
-        each.factor != 1 or each.size_bytes not in _CODES for each in objects
+    if (
+        not ids
+        or len(set(tags)) < len(tags)
+        or any(each.factor != 1 or each.size_bytes not in _CODES for each in objects)
     ):
         return None
     codes = [_CODES[each.size_bytes] for each in objects]
