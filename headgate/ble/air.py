@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from headgate.ble.adapter import Adapter, MakeStack
 from headgate.ble.config import BleConfig
@@ -33,7 +33,7 @@ class Air:
         self._stack, self._clock, self._notice, self._rng = stack, clock, notice, rng
         self._listeners: dict[str, dict[str, list[Listener]]] = {}
         self.overrun = 0
-        self._waiting: deque[tuple[Sequence[Listener], Advert]] = deque()
+        self._waiting: deque[tuple[Listener, int, int, Advert | bytes]] = deque()
         self._some = asyncio.Event()
         self._sleeper = Sleeper(clock)
         self._over = False
@@ -105,11 +105,10 @@ class Air:
         if emit is None:
             return
         while waiting:
-            listeners, advert = waiting.popleft()
-            for listener in listeners:
-                frame = listener.hear(advert)
-                if frame is not None:
-                    emit(frame)
+            listener, boot_ms, rssi_dbm, wanted = waiting.popleft()
+            frame = listener.hear(wanted, boot_ms, rssi_dbm)
+            if frame is not None:
+                emit(frame)
 
     def _heard_by(self, adapter: str) -> dict[str, list[Listener]]:
         return self._listeners.setdefault(adapter, {})
@@ -133,13 +132,16 @@ class Air:
         listeners, waiting = self._heard_by(name), self._waiting
 
         def heard(advert: Advert) -> None:
-            waiting.append((listeners.get(advert.address, ()), advert))
+            for listener in listeners.get(advert.address, ()):
+                wanted = listener.wanted(advert)
+                if wanted is not None:  # all else is freed at once: what is kept leaves the machine's caches
+                    waiting.append((listener, advert.boot_ms, advert.rssi_dbm, wanted))
             count = len(waiting)
             if count == 1:
                 self._some.set()
             elif count >= ENOUGH:
                 self._sleeper.wake()
-                if count > MAX_WAITING:
+                while len(waiting) > MAX_WAITING:
                     waiting.popleft()
                     self.overrun += 1
 

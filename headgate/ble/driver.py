@@ -210,8 +210,7 @@ class BleDriver:
             self._start(poller)
         else:
             now_ms = self._clock.boot_ms()
-            decode = make_decode(device.address, device.bind_key)
-            self._listeners[device.name] = Listener(device, decode, indexes, self._notice, now_ms)
+            self._listeners[device.name] = Listener(device, make_decode, indexes, self._notice, now_ms)
 
     def _start(self, poller: Poller) -> None:
         if self._group is None or self._emit is None or self._stop.is_set():

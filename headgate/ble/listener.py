@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from headgate.ble.config import Device
-from headgate.ble.decoders.quantity import Advert, Decode, Packet
+from headgate.ble.decoders.quantity import Advert, MakeDecode, Packet
 from headgate.ble.packets import Freshness
 from headgate.ble.reporting import Reporting
 from headgate.ble.samples import Framer, Sample
@@ -28,12 +29,12 @@ class Listener:
     """
 
     __slots__ = (
-        *("_decode", "_fault", "_framer", "_notice", "_replays", "_thins"),
+        *("_content", "_fault", "_framer", "_notice", "_read", "_replays", "_thins"),
         *("device", "freshness", "heard_ms", "packets", "reporting", "silence", "stuck", "undecoded"),
     )
 
     def __init__(
-        self, device: Device, decode: Decode, indexes: Sequence[int], notice: Notice, boot_ms: int
+        self, device: Device, make_decode: MakeDecode, indexes: Sequence[int], notice: Notice, boot_ms: int
     ) -> None:
         self.device = device
         self.silence = Silence(device, indexes, boot_ms)
@@ -43,7 +44,10 @@ class Listener:
         self.packets = 0
         self.undecoded = 0
         self.stuck = False
-        self._decode = decode
+        self._content = device.format.content
+        make = make_decode if self._content is None else self._content.make_read
+        # What it reads is what `wanted` gives of an advertisement.
+        self._read: Callable[[Any], Packet | None] = make(device.address, device.bind_key)
         self._framer = Framer(device, indexes)
         self._notice = notice
         self._fault = ""
@@ -56,17 +60,21 @@ class Listener:
         mark = self.silence.mark
         return sample if sample is None or mark is Quality.GOOD else sample._replace(quality=int(mark))
 
-    def hear(self, advert: Advert) -> Frame | None:
+    def wanted(self, advert: Advert) -> Advert | bytes | None:
+        """What of an advertisement `hear` needs; None where that is nothing."""
+        content = self._content
+        return advert if content is None else content.of(advert)
+
+    def hear(self, wanted: Advert | bytes, boot_ms: int, rssi_dbm: int) -> Frame | None:
         """The frame of a new packet; None for a repetition, another format, what is refused or held back."""
         try:
-            packet = self._decode(advert)
+            packet = self._read(wanted)
         except Reject as error:
             self.undecoded += 1
             self._say(str(error).partition(" in ")[0])
             return None
         if packet is None:
             return None
-        boot_ms = advert.boot_ms
         if packet.doubt or packet.unknown is not None or self._fault:
             self._look(packet)
         if self.freshness.is_new(packet, boot_ms):
@@ -81,7 +89,7 @@ class Listener:
             packet = packet._replace(doubt=_STUCK)
         self.packets += 1
         self.heard_ms = boot_ms
-        frame = self._framer.frame(packet, advert)
+        frame = self._framer.frame(packet, boot_ms, rssi_dbm)
         return self.reporting.thin(frame) if frame is not None and self._thins else frame
 
     def _counts_again(self, boot_ms: int) -> bool:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from headgate.ble.config import Device
-from headgate.ble.decoders.quantity import RSSI, Advert, Characteristic, Packet, Quantity, Raw
+from headgate.ble.decoders.quantity import RSSI, Characteristic, Packet, Quantity, Raw
 from headgate.errors import Reject
 from headgate.model import Frame, Quality, Value
 
@@ -108,7 +108,7 @@ class Framer:
                 found = Sample(frame.values[at], frame.quality[at] if frame.quality else _GOOD, frame.boot_ms)
         return found
 
-    def frame(self, packet: Packet, advert: Advert) -> Frame | None:
+    def frame(self, packet: Packet, boot_ms: int, rssi_dbm: int) -> Frame | None:
         """The frame of a new packet; None when it has none of the device's tags."""
         said = packet.tags
         plan = self._plan  # the last one's: most devices say the same over and over
@@ -125,10 +125,8 @@ class Framer:
             if self._rssi:
                 codes.append(_GOOD)  # of the signal's strength there is no doubt
         if self._rssi:
-            values.append(advert.rssi_dbm)
-        frame = plan.latest = Frame(
-            advert.boot_ms, plan.series, values, codes if codes and any(codes) else ()
-        )
+            values.append(rssi_dbm)
+        frame = plan.latest = Frame(boot_ms, plan.series, values, codes if codes and any(codes) else ())
         return frame
 
     def _new_plan(self, said: tuple[str, ...]) -> Plan:

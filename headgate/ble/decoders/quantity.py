@@ -163,12 +163,41 @@ MakeDecode = Callable[[str, bytes | None], Decode]
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """Where the packets of a format lie whole: in the data of a service (128-bit UUID), or else of a company.
+
+    `make_read` is `make_decode` for that alone: of what waits to be decoded no more need be kept.
+    """
+
+    make_read: Callable[[str, bytes | None], Callable[[bytes], Packet | None]]
+    service: str = ""
+    company: int = 0
+
+    def of(self, advert: Advert) -> bytes | None:
+        """What of an advertisement is of the format; None where nothing is."""
+        if self.service:
+            return advert.service_data.get(self.service)
+        return advert.manufacturer_data.get(self.company)
+
+    def make_decode(self, address: str, key: bytes | None) -> Decode:
+        """See `MakeDecode`."""
+        read, of = self.make_read(address, key), self.of
+
+        def decode(advert: Advert) -> Packet | None:
+            data = of(advert)
+            return None if data is None else read(data)
+
+        return decode
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A format of advertisements (`make_decode`) or a set of characteristics to read.
 
     `quantities` is all it can give, by tag; `default` what a device gives unless the site says otherwise.
     `count_tag`: the count in its packets, always a series, so that lost ones can be counted. `selects`: the
     site lists its `measurements`, as there are too many to have them all. `package`: what must be installed.
+    `content`: where all lies that `make_decode` looks at, if in one place.
     """
 
     name: str
@@ -180,6 +209,7 @@ class Profile:
     selects: bool = False
     encrypts: bool = False
     package: str = ""
+    content: Content | None = None
 
     def __post_init__(self) -> None:
         if self.make_decode is not None:

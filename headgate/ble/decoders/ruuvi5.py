@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from headgate.ble.decoders.quantity import (
-    Advert,
-    Decode,
+    Content,
     Packet,
     Profile,
     Quantity,
@@ -76,15 +76,16 @@ def decode(data: bytes, address: bytes | None = None) -> Packet:
     )
 
 
-def make_decode(address: str, key: bytes | None) -> Decode:
-    """See `quantity.MakeDecode`; the format has no key. Other Ruuvi formats are left alone."""
+def make_read(address: str, key: bytes | None) -> Callable[[bytes], Packet | None]:
+    """See `quantity.Content`; the format has no key. Other Ruuvi formats are left alone."""
     sender = address_bytes(address)
 
-    def decode_advert(advert: Advert) -> Packet | None:
-        data = advert.manufacturer_data.get(COMPANY)
+    def read(data: bytes) -> Packet | None:
         return decode(data, sender) if data and data[0] == FORMAT else None
 
-    return decode_advert
+    return read
 
 
-PROFILE = Profile("ruuvi5", QUANTITIES, tuple(QUANTITIES), make_decode, count_tag=SEQUENCE)
+CONTENT = Content(make_read, company=COMPANY)
+make_decode = CONTENT.make_decode
+PROFILE = Profile("ruuvi5", QUANTITIES, tuple(QUANTITIES), make_decode, count_tag=SEQUENCE, content=CONTENT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headgate.ble.config import parse_mapping
-from headgate.ble.decoders.quantity import Advert, Packet
+from headgate.ble.decoders.quantity import Packet
 from headgate.ble.samples import Framer, Sample
 from headgate.model import Frame, Quality
 
@@ -18,7 +18,7 @@ def framer(*tags: str) -> Framer:
 
 
 def frame(packet: Packet, *tags: str) -> Frame | None:
-    return framer(*tags).frame(packet, Advert(ADDRESS, 5, -61))
+    return framer(*tags).frame(packet, 5, -61)
 
 
 def test_values_are_scaled_and_good_needs_no_quality() -> None:
@@ -54,8 +54,8 @@ def test_a_packet_without_a_wanted_tag_gives_nothing_and_no_rssi() -> None:
 
 def test_the_last_sample_of_each_tag_is_kept() -> None:
     kept = framer("temperature", "humidity")
-    kept.frame(Packet.of({"temperature": 1}), Advert(ADDRESS, 5))
-    kept.frame(Packet.of({"humidity": 1}), Advert(ADDRESS, 9))
+    kept.frame(Packet.of({"temperature": 1}), 5, 0)
+    kept.frame(Packet.of({"humidity": 1}), 9, 0)
     assert kept.last("temperature") == Sample(0.01, GOOD, 5)
     assert kept.last("humidity") == Sample(0.01, GOOD, 9)
     assert kept.last("packet_id") is None
