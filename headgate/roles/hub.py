@@ -16,7 +16,8 @@ from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.requests.desk import DeskTuning
-from headgate.roles import process
+from headgate.roles import hub_capture, process
+from headgate.roles.hub_alarms import Aftermath
 from headgate.roles.hub_bridges import Bridges
 from headgate.roles.hub_config import (
     HubConfig,
@@ -138,6 +139,15 @@ class _Hub:
             self._uplink.offer,
             tuning=tuning.requests,
         )
+        self._aftermath = Aftermath(
+            self._pipeline.watch,
+            clock,
+            self._writer,
+            self._reader,
+            self._uplink.offer,
+            hub_capture.courier(bus, clock),
+            tuning.pipeline.alarms,
+        )
         if self._site is not None:
             self._requests.configured(self._site.devices, writes=self._site.writes)
         self._urgent = False
@@ -184,6 +194,7 @@ class _Hub:
             "uplink": self._uplink.run,
             "requests": self._requests.run,
             "bridges": self._bridges.run,
+            "alarms": self._aftermath.run,
             "status": self._report_regularly,
         }
         async with asyncio.TaskGroup() as group:
@@ -244,6 +255,7 @@ class _Hub:
             self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
         )
         self._uplink.offer(sealed)
+        self._aftermath.sealed()
 
     async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
         return await self._writer.call(self._store.queued, after_row, limit)
