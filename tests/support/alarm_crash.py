@@ -51,8 +51,8 @@ def run_hub(root: Path, record: Record, epoch: int) -> None:
     """Take the batches that are not held yet, a seal behind each and then what is due of the aftermath."""
     store = Store(StateRoot(root), "gw", epoch, segment_bytes=700)
     pipeline = Pipeline(store, "gw", WindowsConfig(), ALARMS, TUNING)
+    pipeline.recover(0)
     taken = store.runs().get(("modbus", 7), 0)
-    pipeline.recover(1000 * taken)
     if taken:
         work(pipeline, record, 1000 * taken + 300)
     for seq in range(taken + 1, BATCHES + 1):
