@@ -1,4 +1,4 @@
-"""Prints the newest values of every device, as headgate.Hub publishes them on this gateway (docs/local.md)."""
+"""Prints the newest values of every device as the hub publishes them on this gateway (docs/local.md)."""
 
 import json
 import threading
@@ -9,7 +9,7 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 def on_event(event):
     message = json.loads(event.binary_message.message)
     for tag, sample in message["values"].items():
-        print(message["device"], tag, sample["value"], sample["unit"], sample["quality"], sample["t"], flush=True)
+        print(message["device"], tag, *(sample[key] for key in ("value", "unit", "quality", "t")), flush=True)
 
 
 client = GreengrassCoreIPCClientV2()

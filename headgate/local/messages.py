@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from headgate.envelope.alarms import event_text
 from headgate.envelope.numbers import plain
@@ -17,8 +18,7 @@ LIMIT_BYTES = 7_000
 """Of a message: nucleus lite takes no more (docs/wire.md, Batch)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """The newest sample of a series."""
 
     series: Series
@@ -36,7 +36,8 @@ def live(samples: Iterable[Sample]) -> list[Message]:
     """A message for each device, more where one has no room for all of its series."""
     devices: dict[str, list[Sample]] = {}
     for sample in samples:
-        devices.setdefault(sample.series.name.partition("/")[0], []).append(sample)
+        name = sample.series.name
+        devices.setdefault(name[: name.index("/")], []).append(sample)
     messages: list[Message] = []
     for device, found in devices.items():
         clock = max(sample.clock for sample in found).name.lower()
@@ -70,13 +71,20 @@ def alarm(event: AlarmEvent) -> Message:
     return ALARMS, f'{{"v":1,{event_text(event)[1:]}'.encode()
 
 
+_QUALITIES = [quality.name.lower() for quality in Quality]
+
+
 def _sample(sample: Sample) -> str:
-    series = sample.series
-    quality = Quality(sample.quality).name.lower()
-    return (
-        f'"{series.name.partition("/")[2]}":{{"value":{plain(sample.value)},"t":{sample.t_ms},'
-        f'"quality":"{quality}","unit":{json.dumps(series.unit)}}}'
-    )
+    series, t_ms, value, quality, _ = sample
+    head, tail = _ends(series)
+    # What is finite is written as JSON would: that is most of it, and this is quicker.
+    text = repr(value) if type(value) is float and value - value == 0 else plain(value)
+    return f'{head}{text},"t":{t_ms},"quality":"{_QUALITIES[quality]}"{tail}'
+
+
+@lru_cache(maxsize=4_096)
+def _ends(series: Series) -> tuple[str, str]:
+    return f'"{series.name.partition("/")[2]}":{{"value":', f',"unit":{json.dumps(series.unit)}}}'
 
 
 def _filled(head: str, texts: Iterable[str]) -> Iterator[bytes]:
