@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -109,12 +109,16 @@ class Alarms:
         """
         events = self._watch.samples(groups, position)
         if fresh:
-            self._events += [(event, clock) for event in events]
+            self.tell(events, clock)
 
     def tick(self, utc_ms: int, boot_ms: int) -> None:
         """Time has passed."""
         if utc_ms >= UTC_PLAUSIBLE_MS and boot_ms >= self._settled_boot_ms:
-            self._events += [(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
+            self.tell(self._watch.tick(utc_ms), ClockState.SYNCED)
+
+    def tell(self, events: Iterable[AlarmEvent], clock: ClockState) -> None:
+        """Have events told with the next seal."""
+        self._events += [(event, clock) for event in events]
 
     def parts(self) -> list[Part]:
         """Of all events."""
@@ -128,7 +132,8 @@ class Alarms:
         self._fresh_pending = []
         for event, clock in self._events:
             alarm = self._rules.get(event.alarm)
-            if alarm is not None and event.state == "raised":
+            sure = clock is not ClockState.UNSYNCED  # else there is no telling what was around it
+            if alarm is not None and event.state == "raised" and sure:
                 self._leave(tx, alarm, event, clock, utc_ms)
 
     def were_saved(self) -> None:
