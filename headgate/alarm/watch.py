@@ -39,6 +39,7 @@ class Watch:
         self._count = 0
         self._saved = dict(saved or {})
         self._touched: set[Key] = set()
+        self._whole_at = 0
         self._fewer = False
         self._found: dict[Key, tuple[str, MonitorState]] = {}
         self._replayed_end = max((position for position, _ in self._saved.values()), default=0)
@@ -85,12 +86,16 @@ class Watch:
             self._names.pop(series.name, None)
             self._fewer = True
 
-    def unsaved(self, position: int, *, whole: bool) -> dict[Key, Saved | None]:
-        """What is to be saved; None for what is gone. See `were_saved`. `position`: where the journal is.
+    def unsaved(self, position: int, replay: int) -> dict[Key, Saved | None]:
+        """What is to be saved; None for what is gone. See `were_saved`.
 
-        A replay of the journal over what was saved gives the same states again, but for what time alone
-        changed: that was told as an event. `whole`: the journal will not be read again from so far back.
+        `position`: where the journal is. A replay from `replay` on over what was saved gives the same states
+        again, but for what time alone changed: that was told as an event. So all is saved only once the
+        replay begins behind where that was done last.
         """
+        whole = replay > self._whole_at
+        if whole:
+            self._whole_at = position
         if not (whole or self._touched or self._fewer):
             return {}
         now = {

@@ -124,9 +124,9 @@ class Alarms:
         """Of all events."""
         return [pack_event(event, clock) for event, clock in self._events]
 
-    def save(self, tx: Tx, position: int, utc_ms: int, *, whole: bool) -> None:
-        """With the seal that tells the events. `position` and `whole`: see `Watch.unsaved`."""
-        self._unsaved = self._watch.unsaved(position, whole=whole)
+    def save(self, tx: Tx, position: int, replay: int, utc_ms: int) -> None:
+        """With the seal that tells the events. `position` and `replay`: see `Watch.unsaved`."""
+        self._unsaved = self._watch.unsaved(position, replay)
         if self._unsaved:
             tx.alarms().put_states(self._unsaved)
         self._fresh_pending = []

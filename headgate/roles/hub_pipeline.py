@@ -236,7 +236,7 @@ class Pipeline:
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
                 length_ms, replay = self.windows.default.length_ms, self._needed()
-                self.watch.save(tx, self._end, utc_ms, whole=replay > self.store.progress.replay)
+                self.watch.save(tx, self._end, replay, utc_ms)
                 tx.consumed(packed=self._end, replay=replay, window_length_ms=length_ms)
             if self.told is not None:
                 self.told(self._closed, self.watch.events)

@@ -8,14 +8,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway_sim.devices import plantfile
-from gateway_sim.runs.gateway import COMPONENTS, Plan, Profile, VirtualGateway
+from gateway_sim.runs.gateway import Plan, Profile, VirtualGateway
 from gateway_sim.runs.processes import Processes, tail
 from gateway_sim.runs.rundir import make_run
 
@@ -27,7 +27,11 @@ PATIENCE_S = 45.0
 
 
 class Gateway(VirtualGateway):
-    """With newest values for other components."""
+    """With newest values for other components, and one of these."""
+
+    @property
+    def components(self) -> Sequence[str]:
+        return (*super().components, EXAMPLE)
 
     def site(self) -> dict[str, Any]:
         return {**super().site(), "local": {"live": {"series": "*/*", "interval_s": 0.5}}}
@@ -102,9 +106,8 @@ async def run_example(build: Path, base: Path, **plan: Any) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("profile", ["classic", "lite"])
+@pytest.mark.parametrize(("profile", "all_in_one"), [("classic", False), ("lite", False), ("lite", True)])
 async def test_the_example_prints_what_the_plant_served(
-    build: Path, tmp_path: Path, profile: Profile
+    build: Path, tmp_path: Path, profile: Profile, all_in_one: bool
 ) -> None:
-    components = (*COMPONENTS, EXAMPLE)
-    await run_example(build, tmp_path / "run", profile=profile, components=components)
+    await run_example(build, tmp_path / "run", profile=profile, all_in_one=all_in_one)

@@ -29,8 +29,8 @@ def feed(watch: Watch, position: int, series: Series, *samples: tuple[int, float
     return watch.samples([Columns((series,), times, [values], [None])], position)
 
 
-def saved(watch: Watch, position: int, *, whole: bool = True) -> dict[Key, Saved]:
-    rows = watch.unsaved(position, whole=whole)
+def saved(watch: Watch, position: int, *, replay: int | None = None) -> dict[Key, Saved]:
+    rows = watch.unsaved(position, position if replay is None else replay)
     watch.were_saved(rows)
     return {key: row for key, row in rows.items() if row is not None}
 
@@ -42,23 +42,23 @@ def told(events: list[AlarmEvent]) -> list[tuple[str, str, int]]:
 def test_what_is_raised_is_not_raised_again_after_a_restart() -> None:
     watch = Watch(rules(HIGH))
     assert told(feed(watch, 0, A, (1, 11))) == [("high", "raised", 1)]
-    rows = saved(watch, 1, whole=False)
+    rows = saved(watch, 1, replay=0)
     again = Watch(rules(HIGH), rows)
     assert feed(again, 0, A, (1, 5)) == []  # replayed: it has that in it
     assert feed(again, 1, A, (2, 12)) == []
     assert told(feed(again, 2, A, (3, 5))) == [("high", "cleared", 3)]
-    assert saved(again, 3, whole=False).keys() == rows.keys()
-    assert again.unsaved(4, whole=False) == {}
+    assert saved(again, 3, replay=0).keys() == rows.keys()
+    assert again.unsaved(4, 0) == {}
 
 
 def test_silence_is_noticed_although_the_hub_was_started_meanwhile() -> None:
     config = rules({"name": "silent", "stale_s": 10})
     watch = Watch(config)
     feed(watch, 0, A, (1_000, 1))
-    assert watch.unsaved(1, whole=False) == {}
+    assert watch.unsaved(1, 0) == {}
     again = Watch(config, saved(watch, 1))
     assert told(again.tick(60_000)) == [("silent", "raised", 11_000)]
-    assert Watch(config, saved(again, 1, whole=False)).tick(70_000) == []
+    assert Watch(config, saved(again, 1, replay=0)).tick(70_000) == []
 
 
 def test_another_configuration_keeps_what_did_not_change() -> None:
@@ -72,7 +72,7 @@ def test_another_configuration_keeps_what_did_not_change() -> None:
     assert told(feed(watch, 3, B, (1_500, 1))) == []  # another limit: held since now
     assert told(feed(watch, 4, A, (3, 7))) == [("high", "cleared", 3)]
     watch.change(rules(HIGH))
-    gone = {key for key, row in watch.unsaved(5, whole=False).items() if row is None}
+    gone = {key for key, row in watch.unsaved(5, 0).items() if row is None}
     assert gone == {key for key in rows if key[0] == "low"}
 
 
@@ -91,7 +91,7 @@ def test_a_damaged_state_begins_anew(caplog: pytest.LogCaptureFixture) -> None:
     watch = Watch(rules(HIGH), {("high", "meter-a/x"): (5, "[1, 2"), ("high", "meter-b/x"): (5, "[]")})
     assert told(feed(watch, 6, A, (1, 11))) == [("high", "raised", 1)]
     assert caplog.text.count("begins anew") == 2
-    assert watch.unsaved(7, whole=False)["high", "meter-b/x"] is None
+    assert watch.unsaved(7, 0)["high", "meter-b/x"] is None
 
 
 SAMPLES = st.lists(st.tuples(st.integers(0, 9_000), st.integers(-5, 25), st.booleans()), max_size=40)
@@ -114,7 +114,7 @@ def test_a_restart_anywhere_tells_what_would_have_been_told(
     for i, (t, value, further) in enumerate(samples[:at]):
         found += feed(first, i, A, (t, value))
         replay = max(replay, i + 1 - back) if further else replay
-        rows |= saved(first, i + 1, whole=further)
+        rows |= saved(first, i + 1, replay=replay)
     again = Watch(config, rows)
     for i, (t, value, _) in enumerate(samples[replay:], start=replay):
         events = feed(again, i, A, (t, value))
