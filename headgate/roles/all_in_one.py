@@ -19,12 +19,15 @@ from headgate.config.accepted import read_accepted
 from headgate.config.site import load_document
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
+from headgate.local import messages
 from headgate.roles import hub, process
 from headgate.roles.hub_config import state_root_of
 from headgate.roles.process import Run, causes
 from headgate.sleeper import Sleeper
 
 HUB_TOPIC = "hg/v1/local/hub"
+PUBLIC = (messages.LIVE, messages.WINDOWS, messages.ALARMS)
+"""Topics for other people's components."""
 SHARED_KEYS = ("schema", "stateRoot")
 """Of the component's configuration; the site document reaches the others once the hub has accepted it."""
 AGAIN_FIRST_MS = 1_000
@@ -67,7 +70,9 @@ async def run(bus: Bus, clock: Clock, stop: asyncio.Event) -> None:
     What ends the hub ends the process, as does any role's Fatal; anything else has a role started anew.
     """
     async with MemoryBus() as local:
-        await _House(SplitBus(local, bus), SplitBus(local, bus, keys=SHARED_KEYS), clock).run(stop)
+        await _House(SplitBus(local, bus, public=PUBLIC), SplitBus(local, bus, keys=SHARED_KEYS), clock).run(
+            stop
+        )
 
 
 class _House:

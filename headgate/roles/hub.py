@@ -16,7 +16,8 @@ from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.requests.desk import DeskTuning
-from headgate.roles import process
+from headgate.roles import hub_capture, process
+from headgate.roles.hub_alarms import Aftermath
 from headgate.roles.hub_bridges import Bridges
 from headgate.roles.hub_config import (
     HubConfig,
@@ -29,7 +30,8 @@ from headgate.roles.hub_config import (
     state_root_of,
 )
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
-from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
+from headgate.roles.hub_local import LocalTopics
+from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
@@ -138,7 +140,19 @@ class _Hub:
             self._uplink.offer,
             tuning=tuning.requests,
         )
+        self._aftermath = Aftermath(
+            self._pipeline.watch,
+            clock,
+            self._writer,
+            self._reader,
+            self._uplink.offer,
+            hub_capture.courier(bus, clock),
+            tuning.pipeline.alarms,
+        )
+        self._local = LocalTopics(bus, clock, self._store.table)
+        self._pipeline.told = self._local.told
         if self._site is not None:
+            self._local.configured(self._site.local)
             self._requests.configured(self._site.devices, writes=self._site.writes)
         self._urgent = False
         self._committer = Sleeper(clock)
@@ -184,6 +198,8 @@ class _Hub:
             "uplink": self._uplink.run,
             "requests": self._requests.run,
             "bridges": self._bridges.run,
+            "alarms": self._aftermath.run,
+            "local topics": self._local.run,
             "status": self._report_regularly,
         }
         async with asyncio.TaskGroup() as group:
@@ -204,7 +220,7 @@ class _Hub:
             lambda: self._site.sha256 if self._site else None,
             announce_ms=self._tuning.announce_ms,
             silence_ms=self._tuning.silence_ms,
-            marked=self._requests.committed,
+            marked=self._heard,
             ended=self._requests.directory.ended,
         )
 
@@ -235,8 +251,13 @@ class _Hub:
         if arrived.batches or arrived.tables:
             await self._writer.call(self._pipeline.commit, arrived, self._clock.boot_ms())
             self._intake.committed(arrived)
-            self._requests.committed(arrived)
+            self._heard(arrived)
         await self._intake.answer()
+
+    def _heard(self, arrived: Arrived) -> None:
+        """Batches are durable."""
+        self._requests.committed(arrived)
+        self._local.committed(arrived)
 
     async def _seal(self) -> None:
         acks = self._uplink.take_acks()
@@ -244,6 +265,8 @@ class _Hub:
             self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
         )
         self._uplink.offer(sealed)
+        self._aftermath.sealed()
+        self._local.sealed()
 
     async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
         return await self._writer.call(self._store.queued, after_row, limit)
@@ -307,6 +330,7 @@ class _Hub:
         before = self._site.devices if self._site else {}
         self._site = site
         self._requests.configured(site.devices, writes=site.writes)
+        self._local.configured(site.local)
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
@@ -327,7 +351,7 @@ class _Hub:
             "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
             "malformed %d, marked %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
-            "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d",
+            "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d; %s",
             taken.batches,
             taken.samples,
             taken.windows,
@@ -351,6 +375,7 @@ class _Hub:
             asked.failed,
             asked.expired,
             asked.repeated,
+            self._local.status(),
         )
 
 

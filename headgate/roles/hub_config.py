@@ -22,6 +22,8 @@ from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
 from headgate.files import config as files
+from headgate.local import config as local
+from headgate.local.config import LocalConfig
 from headgate.modbus import config as modbus
 from headgate.requests import permits
 from headgate.requests.directory import devices_of
@@ -78,6 +80,7 @@ class Site:
     devices: Mapping[str, str] = field(default_factory=dict)
     writes: bool = False
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    local: LocalConfig = field(default_factory=LocalConfig)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -126,6 +129,7 @@ def parse_site(data: bytes, source: str) -> Site:
         devices_of(document),
         sections["requests"].writes,
         sections["uplink"],
+        sections["local"],
     )
 
 
@@ -200,6 +204,7 @@ OWNERS = {
     "files": files.parse,
     "requests": permits.parse,
     "uplink": uplink.parse,
+    "local": local.parse,
 }
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 

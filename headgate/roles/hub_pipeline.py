@@ -7,24 +7,23 @@ only; after a crash the journal is replayed from the position in state.db, and b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from headgate import columns as columns_of
 from headgate.alarm.config import AlarmsConfig
-from headgate.alarm.watch import Watch
 from headgate.batch import decode, encode
-from headgate.clock import UTC_PLAUSIBLE_MS, random_id
+from headgate.clock import random_id
 from headgate.columns import Columns
 from headgate.envelope import header, reports
-from headgate.envelope.alarms import pack_event
 from headgate.envelope.header import Part
 from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
-from headgate.model import Ack, Batch, ClockState, Series, Window
+from headgate.model import Ack, AlarmEvent, Batch, ClockState, Series, Window
+from headgate.roles.hub_alarms import Alarms, AlarmsTuning
 from headgate.roles.hub_fresh import Fresh, mark_of
 from headgate.roles.hub_windows import Windows
 from headgate.store.replay import Journaled
@@ -48,6 +47,7 @@ class PipelineTuning:
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
     mark_series: int = 2_000
+    alarms: AlarmsTuning = field(default_factory=AlarmsTuning)
 
 
 @dataclass(slots=True)
@@ -83,9 +83,13 @@ class Arrived:
     batches: Sequence[tuple[Batch, bytes]] = ()
 
 
+Told = Callable[[Sequence[Window], Sequence[AlarmEvent]], None]
+"""Hears in the store's thread what a seal has just made durable."""
+
+
 @dataclass(slots=True)
 class Pipeline:
-    """One hub's data path over an open store. Call `recover` first."""
+    """One hub's data path over an open store. Call `recover` first. `told`: see Told."""
 
     store: Store
     thing: str
@@ -93,12 +97,12 @@ class Pipeline:
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
     counters: PipelineCounters = field(default_factory=PipelineCounters)
+    told: Told | None = None
+    watch: Alarms = field(init=False)
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
-    _events: list[Part] = field(default_factory=list)
-    _watch: Watch = field(init=False)
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
     _mark_seq: int = 1
@@ -108,18 +112,19 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
-        self._watch = Watch(self.alarms)
+        self.watch = Alarms(self.store, self.thing, self.alarms, self.tuning.alarms)
         self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
     @property
     def urgent(self) -> bool:
         """Whether something waits that is to be sealed at once."""
-        return bool(self._events)
+        return self.watch.urgent
 
     def recover(self, boot_ms: int) -> int:
         """Rebuild what was in memory from the journal; returns how many batches were replayed."""
         progress = self.store.progress
         self._windows.recover(boot_ms)
+        self.watch.started(boot_ms)
         self._end = max(progress.packed, progress.blocks, progress.replay)
         self._blocks_boot_ms = boot_ms
         count = 0
@@ -136,9 +141,10 @@ class Pipeline:
             self._closed += self._windows.change(windows)
 
     def set_alarms(self, alarms: AlarmsConfig) -> None:
-        """Other alarms from now on; their states begin anew."""
+        """Other alarms from now on; states of rules that stay the same go on."""
         if alarms != self.alarms:
-            self.alarms, self._watch = alarms, Watch(alarms)
+            self.alarms = alarms
+            self.watch.change(alarms)
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
@@ -165,6 +171,7 @@ class Pipeline:
     def devices_changed(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """Another site document's devices, each with its bridge: those it does not have are not missed."""
         self._fresh.site_changed(before, after)
+        self.watch.forget(before.keys() - after.keys())
 
     def let_go(self, bridge: str) -> None:
         """The bridge was stopped on purpose: nothing of it is marked until it sends again."""
@@ -211,8 +218,7 @@ class Pipeline:
                 bridge,
                 late,
             )
-        if utc_ms >= UTC_PLAUSIBLE_MS:
-            self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
+        self.watch.tick(utc_ms, boot_ms)
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
@@ -229,10 +235,14 @@ class Pipeline:
                     )
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
-                length_ms = self.windows.default.length_ms
-                tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
+                length_ms, replay = self.windows.default.length_ms, self._needed()
+                self.watch.save(tx, self._end, replay, utc_ms)
+                tx.consumed(packed=self._end, replay=replay, window_length_ms=length_ms)
+            if self.told is not None:
+                self.told(self._closed, self.watch.events)
             self._fresh.were_saved(fresh)
-            self._raw, self._closed, self._reports, self._events = [], [], [], []
+            self.watch.were_saved()
+            self._raw, self._closed, self._reports = [], [], []
         self._seal_blocks(boot_ms)
         return queued
 
@@ -255,9 +265,7 @@ class Pipeline:
                 self._report_dropped(batch, batch.dropped, "shed by the bridge")
             self._raw += [_Raw(columns, batch.clock, max(columns.times_ms)) for columns in groups]
         if batch.clock is not ClockState.UNSYNCED:
-            events = self._watch.samples(groups)
-            if fresh:
-                self._events += [pack_event(event, batch.clock) for event in events]
+            self.watch.samples(groups, item.position, batch.clock, fresh=fresh)
         if groups:
             self._window(item, None if unfit else self.store.table(batch.dictionary), groups, boot_ms)
 
@@ -302,7 +310,7 @@ class Pipeline:
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
         room_bytes = header.room_bytes(self.thing)
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts = [("alarms", part) for part in self._events]
+        parts = [("alarms", part) for part in self.watch.parts()]
         parts += [("reports", part) for part in self._reports]
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:

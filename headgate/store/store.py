@@ -18,6 +18,7 @@ from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal
 from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
 from headgate.store import compact
+from headgate.store.alarm_rows import AlarmRows
 from headgate.store.arrays import Shape
 from headgate.store.blocks import Blocks
 from headgate.store.day_file import DAY_MS
@@ -358,6 +359,11 @@ class Tx:
         """What was asked, to be changed within this transaction."""
         self._state()
         return self._store.state.requests
+
+    def alarms(self) -> AlarmRows:
+        """States of alarms and what their events left to do, to be changed within this transaction."""
+        self._state()
+        return self._store.state.alarms
 
     def _state(self) -> None:
         if not self.wrote_state:
