@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -26,10 +27,12 @@ from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
 from headgate.roles.hub_fresh import Fresh, mark_of
+from headgate.roles.hub_time import HubTime, ReadClock
 from headgate.roles.hub_windows import Windows
 from headgate.store.replay import Journaled
 from headgate.store.state import Queued
 from headgate.store.store import Store
+from headgate.timeline import TimeTuning
 from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class PipelineTuning:
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
     mark_series: int = 2_000
+    time: TimeTuning = field(default_factory=TimeTuning)
 
 
 @dataclass(slots=True)
@@ -92,6 +96,7 @@ class Pipeline:
     windows: WindowsConfig
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
+    read_clock: ReadClock | None = None
     counters: PipelineCounters = field(default_factory=PipelineCounters)
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
@@ -99,6 +104,8 @@ class Pipeline:
     _reports: list[Part] = field(default_factory=list)
     _events: list[Part] = field(default_factory=list)
     _watch: Watch = field(init=False)
+    _early_watch: Watch = field(init=False)
+    _time: HubTime = field(init=False)
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
     _mark_seq: int = 1
@@ -108,7 +115,8 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
-        self._watch = Watch(self.alarms)
+        self._watch, self._early_watch = Watch(self.alarms), Watch(self.alarms)
+        self._time = HubTime(self.store, self.report, self.tuning.time, self.read_clock)
         self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
     @property
@@ -123,8 +131,10 @@ class Pipeline:
         self._end = max(progress.packed, progress.blocks, progress.replay)
         self._blocks_boot_ms = boot_ms
         count = 0
+        self._time.look()
         for item in self.store.replay():
-            self._consume(item, boot_ms)
+            if self._time.replayed(item):
+                self._consume(item, boot_ms)
             count += 1
         self._end = max(self._end, self.store.journal.end)
         return count
@@ -138,20 +148,25 @@ class Pipeline:
     def set_alarms(self, alarms: AlarmsConfig) -> None:
         """Other alarms from now on; their states begin anew."""
         if alarms != self.alarms:
-            self.alarms, self._watch = alarms, Watch(alarms)
+            self.alarms, self._watch, self._early_watch = alarms, Watch(alarms), Watch(alarms)
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
+        self._look()
         journaled = []
         with self.store.begin() as tx:
             for table in arrived.tables:
                 tx.add_table(table)
             for batch, wire in arrived.batches:
-                item = tx.append(batch, wire)
+                item = self._time.append(tx, batch, wire)
                 if item is not None:
                     journaled.append(item)
         for item in journaled:
-            self._consume(item, boot_ms)
+            if item.batch.clock is ClockState.UNSYNCED:
+                self._warn_early(item.batch)
+            if not item.waiting:
+                self._consume(item, boot_ms)
+        self._release(boot_ms)
         self._end = self.store.journal.end
 
     def report(self, part: Part) -> None:
@@ -190,6 +205,7 @@ class Pipeline:
             boot_ms=boot_ms,
             utc_ms=utc_ms,
             clock=clock,
+            boot=self._time.boot,
         )
         arrived = Arrived(batches=[(decode(wire), wire) for wire in encode(batch)])
         self._mark_seq += len(arrived.batches)
@@ -202,6 +218,8 @@ class Pipeline:
 
         The returned envelopes are durable and may be published.
         """
+        self._look()
+        self._release(boot_ms)
         self._closed += self._windows.take_closed(boot_ms)
         for bridge, late in self._windows.take_late().items():
             self.counters.late += late
@@ -216,7 +234,7 @@ class Pipeline:
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
-        fresh = self._fresh.unsaved()
+        fresh, boots = self._fresh.unsaved(), self._time.unsaved()
         if parts or acks or fresh or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
                 for ack in acks:
@@ -229,12 +247,37 @@ class Pipeline:
                     )
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
+                tx.boots(boots.items())
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
             self._fresh.were_saved(fresh)
+            self._time.were_saved(boots)
             self._raw, self._closed, self._reports, self._events = [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
+
+    def _look(self) -> None:
+        """Read the clocks; windows that are closed until long after now were closed by a wrong clock."""
+        self._time.look()
+        now = self._time.now
+        if now is not None and now.clock is ClockState.SYNCED:
+            self._closed += self._windows.rewind(now.utc_ms)
+
+    def _release(self, boot_ms: int) -> None:
+        """Take in what need not wait any more for its UTC."""
+        for items in self._time.release():
+            for item in items:
+                self._consume(item, boot_ms)
+            self._end = self.store.journal.end
+
+    def _warn_early(self, batch: Batch) -> None:
+        """Alarms by times that are not sure. They are told again, with theirs, once the samples have got it."""
+        table = self.store.table(batch.dictionary)
+        if not self.alarms or table is None:
+            return
+        with suppress(Reject):  # told when the batch is taken in
+            groups, _ = columns_of.from_batch(batch, table)
+            self._events += [pack_event(event, batch.clock) for event in self._early_watch.samples(groups)]
 
     def _consume(self, item: Journaled, boot_ms: int) -> None:
         """Take in a journaled batch, or what of it was not taken in before the crash."""
@@ -297,6 +340,8 @@ class Pipeline:
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
             return
         fresh = item.position >= self.store.progress.packed
+        if not fresh and self._time.is_ahead(groups):  # windows were taken back from there
+            return
         self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
@@ -321,8 +366,8 @@ class Pipeline:
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""
         positions = [self._end, self.store.progress.blocks]
-        oldest = self._windows.oldest_position()
-        return min(positions if oldest is None else [*positions, oldest])
+        needed = (self._windows.oldest_position(), self._time.oldest_position)
+        return min([*positions, *(position for position in needed if position is not None)])
 
     def _seal_blocks(self, boot_ms: int) -> None:
         due = boot_ms - self._blocks_boot_ms >= self.tuning.blocks_every_ms

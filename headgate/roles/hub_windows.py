@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 MEMORY_BYTES = 8 << 20
 """What samples of all bridges' windows take, at most."""
 MIN_SOURCE_BYTES = 1 << 20
+REWIND_MS = 24 * 3_600_000
+"""Windows that are closed until so long after now get back to now. Nearer ones stay closed, and what comes
+corrects them: they may hold samples of the time before the clock was set back.
+"""
 
 
 @dataclass(slots=True)
@@ -127,6 +131,23 @@ class Windows:
             until = [until_ms for until_ms in heard.source.closed_ms.values() if until_ms is not None]
             newest_ms = max(until, default=0)
             heard.source = self._source({}, since_ms=newest_ms, born_ms=newest_ms)
+            heard.late = 0
+        return closed
+
+    def rewind(self, utc_ms: int) -> list[Window]:
+        """Where a wrong clock closed windows long after now, go on from now; returns those that were open."""
+        closed: list[Window] = []
+        for bridge, heard in self._heard.items():
+            closed_ms = {step: until for step, until in heard.source.closed_ms.items() if until is not None}
+            if max(closed_ms.values(), default=0) <= utc_ms + REWIND_MS:
+                continue
+            log.warning(
+                "bridge %s: windows were closed by a clock that was ahead; they go on from now", bridge
+            )
+            heard.source.close_all()
+            closed += heard.source.take_closed()
+            now_ms = {step_ms: -(-utc_ms // step_ms) * step_ms for step_ms in closed_ms}
+            heard.source = self._source(now_ms, since_ms=utc_ms)
             heard.late = 0
         return closed
 

@@ -1,0 +1,172 @@
+"""The hub's time: batches without UTC wait in the journal, and leave it in order once their boot's is known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from headgate.clock import Clock, machine_boot_id, random_id
+from headgate.columns import Columns
+from headgate.envelope import reports
+from headgate.envelope.header import Part
+from headgate.limited_log import LimitedLog
+from headgate.model import Batch, ClockState
+from headgate.store.replay import Journaled
+from headgate.store.store import RECORD_BATCHES, Store, Tx
+from headgate.timeline import Boot, Reading, Settled, Timeline, TimeTuning, boot_of
+
+log = logging.getLogger(__name__)
+
+ReadClock = Callable[[], Reading]
+
+
+def reader_of(clock: Clock) -> ReadClock:
+    """Reads the machine's clocks; where the machine names no boot, each start of the hub counts as one."""
+    boot = machine_boot_id() or f"{random_id():016x}"
+
+    def read() -> Reading:
+        return Reading(boot, clock.boot_ms(), clock.utc_ms(), clock.state())
+
+    return read
+
+
+class HubTime:
+    """Everything here runs in the store's thread. Without `read`, what batches say is all that is known."""
+
+    def __init__(
+        self,
+        store: Store,
+        report: Callable[[Part], None],
+        tuning: TimeTuning | None = None,
+        read: ReadClock | None = None,
+    ) -> None:
+        self.tuning = tuning or TimeTuning()
+        self._store = store
+        self._report = report
+        self._read = read
+        self._timeline = Timeline(store.state.boots.all(), self.tuning)
+        self._now: Reading | None = None
+        self._complaints = LimitedLog(log)
+
+    @property
+    def now(self) -> Reading | None:
+        """The clocks, as last looked at."""
+        return self._now
+
+    @property
+    def boot(self) -> str:
+        """The machine's boot; empty where nobody knows."""
+        return "" if self._now is None else self._now.boot
+
+    @property
+    def oldest_position(self) -> int | None:
+        """The journal position from which on a replay brings back every batch that waits."""
+        return self._timeline.oldest_position
+
+    def look(self) -> None:
+        """Read the clocks; a step is told to the cloud."""
+        if self._read is None:
+            return
+        now = self._now = self._read()
+        step = self._timeline.observe(now)
+        if step is not None:
+            log.warning("the clock was set by %+d ms", step.to_offset_ms - step.from_offset_ms)
+            fields = {
+                "from_offset_ms": step.from_offset_ms,
+                "to_offset_ms": step.to_offset_ms,
+                "at": step.at_ms,
+            }
+            self._report(reports.pack_report("clock_step", fields, now.clock))
+
+    def replayed(self, item: Journaled) -> bool:
+        """Take note of a batch out of the journal, at start; returns whether it is to be taken in."""
+        if item.waiting:
+            self._timeline.wait(item.batch, item.position)
+        else:
+            self._timeline.came(item.batch)
+        return not item.waiting
+
+    def is_ahead(self, groups: Iterable[Columns]) -> bool:
+        """Whether times are beyond what the gateway's clock allows: they came while it was wrong itself."""
+        now = self._now
+        if now is None or now.clock is not ClockState.SYNCED:
+            return False
+        newest_ms = max(max(columns.times_ms) for columns in groups)
+        return newest_ms > now.utc_ms + self.tuning.ahead_ms
+
+    def append(self, tx: Tx, batch: Batch, wire: bytes) -> Journaled | None:
+        """Journal a batch that came, with its UTC or waiting for it; None when it is held already."""
+        if self._timeline.waits(batch):
+            item = tx.append(batch, wire, waiting=True)
+            if item is not None:
+                self._timeline.wait(batch, self._store.journal.end)  # or behind it, once the transaction ends
+            return item
+        return tx.append(self._placed(batch), wire)
+
+    def release(self) -> Iterator[Sequence[Journaled]]:
+        """Journal again, with their UTC, batches that need not wait any more: of each boot at most those of one
+        segment of the journal, in their order. What is given is durable, and is to be taken in before the next.
+        """
+        settled = self._timeline.settle(self._now)
+        if settled:
+            rows = self._timeline.unsaved()
+            with self._store.begin() as tx:  # first, so that after a crash all of a boot get the same offset
+                tx.boots(rows.items())
+            self._timeline.were_saved(rows)
+            for each in settled:
+                self._tell(each)
+        for boot, position in self._timeline.ready():
+            yield from self._released(boot, position)
+
+    def unsaved(self) -> dict[str, Boot]:
+        """What was learnt of boots and is not in state.db; see `were_saved`."""
+        return self._timeline.unsaved()
+
+    def were_saved(self, rows: dict[str, Boot]) -> None:
+        """These are durable."""
+        self._timeline.were_saved(rows)
+
+    def _released(self, boot: str, position: int) -> Iterator[Sequence[Journaled]]:
+        part: list[Batch] = []
+        end = position
+        for item in self._store.waiting(position):
+            end = item.position + 1
+            if boot_of(item.batch) == boot and self._timeline.is_waiting(item.batch):
+                part.append(item.batch)
+                if len(part) == RECORD_BATCHES:
+                    yield self._again(part)
+                    self._timeline.looked(boot, end)
+                    part = []
+        if part:
+            yield self._again(part)
+        self._timeline.looked(boot, end)
+
+    def _again(self, part: Sequence[Batch]) -> list[Journaled]:
+        with self._store.begin() as tx:
+            found = [tx.append_again(self._placed(batch)) for batch in part]
+        for item in found:
+            self._timeline.came(item.batch)
+        return found
+
+    def _placed(self, batch: Batch) -> Batch:
+        placed, doubted = self._timeline.placed(batch, self._now)
+        if doubted:
+            why = "its clock is ahead of the gateway's"
+            times = [frame.boot_ms + placed.utc_offset_ms for frame in placed.frames]
+            self._complaints.warning(
+                f"{batch.bridge} ahead", "bridge %s: %s: time uncertain", batch.bridge, why
+            )
+            self._tell_uncertain(boot_of(batch), min(times), max(times), 1, why)
+        return placed
+
+    def _tell(self, settled: Settled) -> None:
+        if settled.why:
+            log.warning("%s: %d batches stay without a sure time", settled.why, settled.batches)
+            self._tell_uncertain(settled.boot, settled.from_ms, settled.to_ms, settled.batches, settled.why)
+        else:
+            log.info("the clock is set: %d batches that waited get their time", settled.batches)
+
+    def _tell_uncertain(self, boot: str, from_ms: int, to_ms: int, batches: int, why: str) -> None:
+        fields = {"boot": boot, "from": from_ms, "to": to_ms, "batches": batches, "why": why}
+        clock = ClockState.UNSYNCED if self._now is None else self._now.clock
+        self._report(reports.pack_report("time_uncertain", fields, clock))
