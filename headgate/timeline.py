@@ -1,4 +1,4 @@
-"""Which UTC a batch's samples have: that of its own clock, of its boot once that is known, or an uncertain one.
+"""Which UTC a batch's samples have: by its own clock, by its boot once that is known, or an uncertain one.
 
 A boot is the time from one start of the machine to the next: within it UTC is boottime plus an offset, which
 each batch brings and which is worth what the batch's clock was. docs/time.md says what follows from it.
@@ -82,8 +82,9 @@ class Settled:
 
 @dataclass(slots=True)
 class _Waiting:
-    """Of one boot; `runs`: by (bridge, run_id), the first and the last seq that wait. `offset_ms`: that of the
-    newest batch, by its own clock; `settled`: it was decided which one holds.
+    """Of one boot; `runs`: by (bridge, run_id), the first and the last seq that wait.
+
+    `offset_ms`: that of the newest batch, by its own clock; `settled`: it was decided which one holds.
     """
 
     position: int
@@ -235,7 +236,7 @@ class Timeline:
 
     def were_saved(self, rows: Mapping[str, Boot]) -> None:
         """These are durable."""
-        self._saved = {boot: known for boot, known in (self._saved | rows).items() if boot in self._boots}
+        self._saved = {boot: known for boot, known in {**self._saved, **rows}.items() if boot in self._boots}
 
     # Decisions.
 

@@ -271,7 +271,7 @@ class Pipeline:
             self._end = self.store.journal.end
 
     def _warn_early(self, batch: Batch) -> None:
-        """Alarms by times that are not sure. They are told again, with theirs, once the samples have got it."""
+        """Alarms by times that are not sure. They are told again once the samples have got theirs."""
         table = self.store.table(batch.dictionary)
         if not self.alarms or table is None:
             return

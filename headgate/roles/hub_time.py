@@ -1,4 +1,4 @@
-"""The hub's time: batches without UTC wait in the journal, and leave it in order once their boot's is known."""
+"""The hub's time: batches without UTC wait in the journal until that of their boot is known."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ class HubTime:
         return tx.append(self._placed(batch), wire)
 
     def release(self) -> Iterator[Sequence[Journaled]]:
-        """Journal again, with their UTC, batches that need not wait any more: of each boot at most those of one
-        segment of the journal, in their order. What is given is durable, and is to be taken in before the next.
+        """Journal again, with their UTC, batches that need not wait any more, in their order: of each boot at
+        most those of one segment. What is given is durable, and is to be taken in before the next.
         """
         settled = self._timeline.settle(self._now)
         if settled:

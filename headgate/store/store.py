@@ -324,8 +324,8 @@ class Tx:
     def append(self, batch: Batch, wire: bytes, *, waiting: bool = False) -> Journaled | None:
         """Journal a batch; None when its key (bridge, run_id, seq) is held already.
 
-        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller. `waiting`: until its
-        UTC is known; then `append_again`.
+        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller. `waiting`: for
+        its UTC; once that is known, `append_again`.
         """
         store = self._store
         if batch.seq <= store._runs.get((batch.bridge, batch.run_id), 0):
