@@ -259,9 +259,8 @@ class Pipeline:
     def _look(self) -> None:
         """Read the clocks; windows that are closed until long after now were closed by a wrong clock."""
         self._time.look()
-        now = self._time.now
-        if now is not None and now.clock is ClockState.SYNCED:
-            self._closed += self._windows.rewind(now.utc_ms)
+        if self._time.synced_ms is not None:
+            self._closed += self._windows.rewind(self._time.synced_ms)
 
     def _release(self, boot_ms: int) -> None:
         """Take in what need not wait any more for its UTC."""
@@ -340,7 +339,7 @@ class Pipeline:
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
             return
         fresh = item.position >= self.store.progress.packed
-        if not fresh and self._time.is_ahead(groups):  # windows were taken back from there
+        if not fresh and self._windows.rewound(groups, self._time.synced_ms):
             return
         self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from headgate.clock import Clock, machine_boot_id, random_id
-from headgate.columns import Columns
 from headgate.envelope import reports
 from headgate.envelope.header import Part
 from headgate.limited_log import LimitedLog
@@ -49,9 +48,10 @@ class HubTime:
         self._complaints = LimitedLog(log)
 
     @property
-    def now(self) -> Reading | None:
-        """The clocks, as last looked at."""
-        return self._now
+    def synced_ms(self) -> int | None:
+        """UTC, as last looked at, if it can be trusted."""
+        now = self._now
+        return now.utc_ms if now is not None and now.clock is ClockState.SYNCED else None
 
     @property
     def boot(self) -> str:
@@ -85,14 +85,6 @@ class HubTime:
         else:
             self._timeline.came(item.batch)
         return not item.waiting
-
-    def is_ahead(self, groups: Iterable[Columns]) -> bool:
-        """Whether times are beyond what the gateway's clock allows: they came while it was wrong itself."""
-        now = self._now
-        if now is None or now.clock is not ClockState.SYNCED:
-            return False
-        newest_ms = max(max(columns.times_ms) for columns in groups)
-        return newest_ms > now.utc_ms + self.tuning.ahead_ms
 
     def append(self, tx: Tx, batch: Batch, wire: bytes) -> Journaled | None:
         """Journal a batch that came, with its UTC or waiting for it; None when it is held already."""

@@ -25,6 +25,8 @@ REWIND_MS = 24 * 3_600_000
 """Windows that are closed until so long after now get back to now. Nearer ones stay closed, and what comes
 corrects them: they may hold samples of the time before the clock was set back.
 """
+REWOUND_MS = 3_600_000
+"""How much later a sample may be than the closing of windows that it brought about: longer than most are."""
 
 
 @dataclass(slots=True)
@@ -150,6 +152,11 @@ class Windows:
             heard.source = self._source(now_ms, since_ms=utc_ms)
             heard.late = 0
         return closed
+
+    def rewound(self, groups: Sequence[Columns], utc_ms: int | None) -> bool:
+        """Whether samples of before a restart are so far ahead that their windows were closed by `rewind`."""
+        newest_ms = max(max(columns.times_ms) for columns in groups)
+        return utc_ms is not None and newest_ms > utc_ms + REWIND_MS + REWOUND_MS
 
     def closed_until(self) -> dict[tuple[str, int], int]:
         """Until when windows are closed, by bridge and step."""
