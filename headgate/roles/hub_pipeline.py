@@ -248,6 +248,9 @@ class Pipeline:
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
                 tx.boots(boots.items())
+                if self._windows.doubted.changed:
+                    tx.doubted(self._windows.doubted.ranges())
+                    self._windows.doubted.saved()
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
             self._fresh.were_saved(fresh)
@@ -337,6 +340,8 @@ class Pipeline:
         """Into windows: rows as they came or, where there is no `table`, the columns of what fits."""
         batch = item.batch
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
+            for columns in groups:
+                self._windows.doubted.add(columns.times_ms)
             return
         fresh = item.position >= self.store.progress.packed
         if not fresh and self._windows.rewound(groups, self._time.synced_ms):

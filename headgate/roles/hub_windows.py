@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from headgate.columns import Columns
 from headgate.limited_log import LimitedLog
-from headgate.model import Series, Window
+from headgate.model import Quality, Series, Window
+from headgate.store.doubted import Doubted
 from headgate.store.query import Column
 from headgate.store.replay import Journaled
 from headgate.store.store import Store
@@ -39,8 +40,9 @@ class _Heard:
 class StoreHistory:
     """What the store holds, for windows that are made again."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, doubted: Doubted) -> None:
         self._store = store
+        self._doubted = doubted
         self._complaints = LimitedLog(log)
 
     def samples(self, series: Collection[Series], from_ms: int, to_ms: int) -> Iterator[Column]:
@@ -49,9 +51,23 @@ class StoreHistory:
         try:
             for column in self._store.query({each.name for each in wanted}, from_ms, to_ms):
                 if column.series in wanted:
-                    yield column
+                    yield self._sure(column) if self._doubted.overlaps(from_ms, to_ms) else column
         except (OSError, sqlite3.Error) as error:  # a damaged day file must not keep the hub from its work
             self._complaints.warning("history", "history of windows from %d on: %s", from_ms, error)
+
+    def _sure(self, column: Column) -> Column:
+        """Without what is of uncertain time: it is in no window."""
+        rows = [
+            i
+            for i, (t_ms, code) in enumerate(zip(column.times_ms, column.quality, strict=True))
+            if code != Quality.UNCERTAIN or not self._doubted.holds(t_ms)
+        ]
+        return Column(
+            column.series,
+            [column.times_ms[i] for i in rows],
+            [column.values[i] for i in rows],
+            [column.quality[i] for i in rows],
+        )
 
 
 class Windows:
@@ -59,7 +75,8 @@ class Windows:
 
     def __init__(self, store: Store, config: WindowsConfig, idle_ms: int) -> None:
         self._store = store
-        self._history = StoreHistory(store)
+        self.doubted = Doubted(store.state.doubted.all())
+        self._history = StoreHistory(store, self.doubted)
         self._config = config
         self._idle_ms = idle_ms
         self._heard: dict[str, _Heard] = {}

@@ -22,6 +22,7 @@ from headgate.store.arrays import Shape
 from headgate.store.blocks import Blocks
 from headgate.store.boots import BootRow
 from headgate.store.day_file import DAY_MS
+from headgate.store.doubted import Range
 from headgate.store.downsample import Bucket, downsampled
 from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
@@ -387,6 +388,11 @@ class Tx:
         """By bridge and table, a byte for each series: 1 where its last sample was not bad; None: no more."""
         self._state()
         self._store.state.put_fresh(changed)
+
+    def doubted(self, ranges: Iterable[Range]) -> None:
+        """Where samples of uncertain time may lie."""
+        self._state()
+        self._store.state.doubted.put(ranges)
 
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""

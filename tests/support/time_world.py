@@ -169,9 +169,7 @@ class World:
 
     def seal(self) -> None:
         now = self.reading()
-        self.bodies += [
-            item.envelope.body for item in self.pipeline.seal([], now.utc_ms, self.boot_ms)
-        ]
+        self.bodies += [item.envelope.body for item in self.pipeline.seal([], now.utc_ms, self.boot_ms)]
         self._looked()
 
     def finish(self) -> None:
@@ -224,7 +222,11 @@ class World:
     def _check_time(self, one: Told, sample: Got) -> None:
         offset_ms = sample.t_ms - one.boot_ms
         if one.value in self.ahead:
-            assert (offset_ms in self.offsets[one.boot], sample.quality, sample.clock) == (True, 1, "unsynced")
+            assert (offset_ms in self.offsets[one.boot], sample.quality, sample.clock) == (
+                True,
+                1,
+                "unsynced",
+            )
         elif one.clock is not ClockState.UNSYNCED:
             assert (offset_ms, sample.quality, sample.clock) == (one.offset_ms, 0, one.clock.name.lower())
         elif sample.clock == "unsynced":
@@ -239,13 +241,8 @@ class World:
         expected: dict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
         for value, sample in sure:
             expected[sample.series, sample.t_ms // LENGTH_MS * LENGTH_MS].append((sample.t_ms, value))
-        found: dict[tuple[str, int], reader.ReadWindow] = {}
-        for body in self.bodies:
-            for window in reader.windows(body):
-                key = (window.series, window.start_ms)
-                before = found.get(key)
-                assert before is None or before.revision < window.revision, f"{key} came twice"
-                found[key] = window
+        rows = [window for body in self.bodies for window in reader.windows(body)]
+        found = {(window.series, window.start_ms): window for window in reader.newest_windows(rows)}
         assert sorted(found.keys() - expected.keys()) == sorted(expected.keys() - found.keys()) == []
         for key, samples in expected.items():
             window, values = found[key], [value for _, value in samples]
