@@ -50,8 +50,11 @@ class StoreHistory:
         wanted = frozenset(series)
         try:
             for column in self._store.query({each.name for each in wanted}, from_ms, to_ms):
-                if column.series in wanted:
-                    yield self._sure(column) if self._doubted.overlaps(from_ms, to_ms) else column
+                if column.series not in wanted:
+                    continue
+                found = self._sure(column) if self._doubted.overlaps(from_ms, to_ms) else column
+                if found.times_ms:
+                    yield found
         except (OSError, sqlite3.Error) as error:  # a damaged day file must not keep the hub from its work
             self._complaints.warning("history", "history of windows from %d on: %s", from_ms, error)
 

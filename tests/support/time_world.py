@@ -1,4 +1,4 @@
-"""A machine whose clock cannot be trusted, with two bridges and a hub's data path, and what must come of it."""
+"""A machine whose clock is often wrong, two bridges and a hub's data path on it, and what must come of it."""
 
 from __future__ import annotations
 

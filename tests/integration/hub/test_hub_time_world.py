@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,40 +13,68 @@ from tests.support.time_world import DAY_MS, HOUR_MS, World
 STEPS = 150
 
 
-def drive(world: World, steps: int) -> None:
+def work(world: World) -> None:
     draw = world.random
-    for _ in range(steps):
-        what = draw.random()
-        if what < 0.55:
-            for bridge in world.bridges:
-                for _ in range(draw.randrange(0, 6)):
-                    world.sample(bridge)
-                    world.advance(draw.randrange(50, 600))
-                if draw.random() < 0.8:
-                    world.pack(bridge)
-                if draw.random() < 0.7 and bridge.batches:
-                    world.hand_over(bridge)
-        elif what < 0.75:
-            world.seal()
-        elif what < 0.81:
-            world.advance(draw.choice([5_000, 60_000, 1_200_000, 7 * HOUR_MS]))  # suspended
-        elif what < 0.83:
-            world.advance(draw.randrange(DAY_MS, 3 * DAY_MS))
-        elif what < 0.87:
-            world.set_clock(world.true_ms, ClockState.SYNCED)
-        elif what < 0.89 and world.clock is ClockState.SYNCED:
-            world.set_clock(world.reading().utc_ms, ClockState.HOLDOVER)
-        elif what < 0.91 and world.clock is ClockState.SYNCED:
-            wrong_ms = draw.choice([-7_000, -1_500, 1_500, 20_000, -2 * HOUR_MS, 2 * HOUR_MS])
-            world.set_clock(world.true_ms + wrong_ms, ClockState.SYNCED)
-        elif what < 0.95:
-            world.crash_hub()
-        elif what < 0.97:
-            world.restart_bridge()
-        elif what < 0.99:
-            world.reboot(draw.choice([0, world.true_ms - 2 * DAY_MS]), ClockState.UNSYNCED)
-        else:
-            world.reboot(world.true_ms - 3_000, ClockState.HOLDOVER)
+    for bridge in world.bridges:
+        for _ in range(draw.randrange(0, 6)):
+            world.sample(bridge)
+            world.advance(draw.randrange(50, 600))
+        if draw.random() < 0.8:
+            world.pack(bridge)
+        if draw.random() < 0.7 and bridge.batches:
+            world.hand_over(bridge)
+
+
+def suspend(world: World) -> None:
+    world.advance(world.random.choice([5_000, 60_000, 1_200_000, 7 * HOUR_MS]))
+
+
+def let_days_pass(world: World) -> None:
+    world.advance(world.random.randrange(DAY_MS, 3 * DAY_MS))
+
+
+def synchronise(world: World) -> None:
+    world.set_clock(world.true_ms, ClockState.SYNCED)
+
+
+def lose_sync(world: World) -> None:
+    if world.clock is ClockState.SYNCED:
+        world.set_clock(world.reading().utc_ms, ClockState.HOLDOVER)
+
+
+def set_wrong(world: World) -> None:
+    if world.clock is ClockState.SYNCED:
+        wrong_ms = world.random.choice([-7_000, -1_500, 1_500, 20_000, -2 * HOUR_MS, 2 * HOUR_MS])
+        world.set_clock(world.true_ms + wrong_ms, ClockState.SYNCED)
+
+
+def reboot_without_clock(world: World) -> None:
+    world.reboot(world.random.choice([0, world.true_ms - 2 * DAY_MS]), ClockState.UNSYNCED)
+
+
+def reboot_with_clock(world: World) -> None:
+    world.reboot(world.true_ms - 3_000, ClockState.HOLDOVER)
+
+
+WHAT: list[tuple[Callable[[World], None], int]] = [
+    (work, 55),
+    (World.seal, 20),
+    (suspend, 6),
+    (let_days_pass, 2),
+    (synchronise, 4),
+    (lose_sync, 2),
+    (set_wrong, 2),
+    (World.crash_hub, 4),
+    (World.restart_bridge, 2),
+    (reboot_without_clock, 2),
+    (reboot_with_clock, 1),
+]
+
+
+def drive(world: World, steps: int) -> None:
+    actions, weights = zip(*WHAT, strict=True)
+    for action in world.random.choices(actions, weights, k=steps):
+        action(world)
     world.finish()
 
 
