@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from headgate.clock import Clock, machine_boot_id, random_id
 from headgate.envelope import reports
@@ -76,7 +76,7 @@ class HubTime:
                 "to_offset_ms": step.to_offset_ms,
                 "at": step.at_ms,
             }
-            self._report(reports.pack_report("clock_step", fields, now.clock))
+            self._tell_cloud("clock_step", fields)
 
     def replayed(self, item: Journaled) -> bool:
         """Take note of a batch out of the journal, at start; returns whether it is to be taken in."""
@@ -148,17 +148,24 @@ class HubTime:
             self._complaints.warning(
                 f"{batch.bridge} ahead", "bridge %s: %s: time uncertain", batch.bridge, why
             )
-            self._tell_uncertain(boot_of(batch), min(times), max(times), 1, why)
+            fields = {"boot": boot_of(batch), "from": min(times), "to": max(times), "batches": 1, "why": why}
+            self._tell_cloud("time_uncertain", fields)
         return placed
 
     def _tell(self, settled: Settled) -> None:
+        fields = {
+            "boot": settled.boot,
+            "from": settled.from_ms,
+            "to": settled.to_ms,
+            "batches": settled.batches,
+        }
         if settled.why:
             log.warning("%s: %d batches stay without a sure time", settled.why, settled.batches)
-            self._tell_uncertain(settled.boot, settled.from_ms, settled.to_ms, settled.batches, settled.why)
+            self._tell_cloud("time_uncertain", fields | {"why": settled.why})
         else:
             log.info("the clock is set: %d batches that waited get their time", settled.batches)
+            self._tell_cloud("time_known", fields)
 
-    def _tell_uncertain(self, boot: str, from_ms: int, to_ms: int, batches: int, why: str) -> None:
-        fields = {"boot": boot, "from": from_ms, "to": to_ms, "batches": batches, "why": why}
+    def _tell_cloud(self, type_: str, fields: Mapping[str, object]) -> None:
         clock = ClockState.UNSYNCED if self._now is None else self._now.clock
-        self._report(reports.pack_report("time_uncertain", fields, clock))
+        self._report(reports.pack_report(type_, fields, clock))
