@@ -208,6 +208,12 @@ class Timeline:
         """The place in the journal of the oldest batch that waits."""
         return min((waiting.position for waiting in self._waiting.values()), default=None)
 
+    @property
+    def batches(self) -> int:
+        """How many wait."""
+        runs = (run for waiting in self._waiting.values() for run in waiting.runs.values())
+        return sum(last - first + 1 for first, last in runs)
+
     def placed(self, batch: Batch, now: Reading | None) -> tuple[Batch, bool]:
         """The batch with its UTC for good, and whether that is uncertain although its own clock was sure."""
         boot = boot_of(batch)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from headgate.alarm.config import parse_mapping as parse_alarms
@@ -14,6 +16,7 @@ from headgate.roles.hub_pipeline import Arrived, Pipeline
 from headgate.store.store import Store
 from headgate.timeline import Reading
 from headgate.window.config import WindowsConfig
+from headgate_cloud.decoder import decode as decode_envelope
 from tests.support import envelope_reader as reader
 
 TABLE = (Series("meter-a/x", "V", "f64", 1),)
@@ -139,3 +142,18 @@ def test_a_sample_from_the_future_moves_no_window(machine: Machine) -> None:
     assert [body["times"] for body in doubted] == [[[UTC_MS + 3_000]]]
     assert [window["start"] for body in bodies for window in body.get("windows", [])] == [UTC_MS]
     assert machine.store.days() == [UTC_MS // 86_400_000]
+
+
+def test_reports_of_time_fit_the_schema(machine: Machine) -> None:
+    schema = json.loads((Path(__file__).resolve().parents[4] / "schemas/envelope.v1.json").read_text("utf-8"))
+    machine.take(1_000)
+    machine.sync()
+    bodies = machine.seal()
+    machine.sync(UTC_MS - 9_000)
+    machine.take(2_000, offset_ms=UTC_MS + YEAR_MS)
+    bodies += machine.seal()
+    told = [body["report"]["type"] for body in bodies if body["kind"] == "report"]
+    assert sorted(told) == ["clock_step", "time_known", "time_uncertain"]
+    for body in bodies:
+        jsonschema.validate(body, schema)
+        decode_envelope(json.dumps(body).encode())
