@@ -229,7 +229,7 @@ class Pipeline:
                 bridge,
                 late,
             )
-        if utc_ms >= UTC_PLAUSIBLE_MS:
+        if utc_ms >= UTC_PLAUSIBLE_MS and self._time.is_sure:
             self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
         parts = self._parts(utc_ms)
         queued: list[Queued] = []

@@ -54,6 +54,12 @@ class HubTime:
         return now.utc_ms if now is not None and now.clock is ClockState.SYNCED else None
 
     @property
+    def is_sure(self) -> bool:
+        """Whether what was taken in is up to now: the clock is set, and nothing waits."""
+        unset = self._now is not None and self._now.clock is ClockState.UNSYNCED
+        return not unset and self._timeline.oldest_position is None
+
+    @property
     def boot(self) -> str:
         """The machine's boot; empty where nobody knows."""
         return "" if self._now is None else self._now.boot
@@ -91,6 +97,9 @@ class HubTime:
         if self._timeline.waits(batch):
             item = tx.append(batch, wire, waiting=True)
             if item is not None:
+                self._complaints.warning(
+                    "waits", "the machine's clock is not set: samples wait in the journal"
+                )
                 self._timeline.wait(batch, self._store.journal.end)  # or behind it, once the transaction ends
             return item
         return tx.append(self._placed(batch), wire)
