@@ -97,9 +97,8 @@ class HubTime:
         if self._timeline.waits(batch):
             item = tx.append(batch, wire, waiting=True)
             if item is not None:
-                self._complaints.warning(
-                    "waits", "the machine's clock is not set: samples wait in the journal"
-                )
+                if batch.clock is ClockState.UNSYNCED:
+                    self._complaints.warning("waits", "the clock is not set: samples wait in the journal")
                 self._timeline.wait(batch, self._store.journal.end)  # or behind it, once the transaction ends
             return item
         return tx.append(self._placed(batch), wire)

@@ -157,3 +157,23 @@ def test_reports_of_time_fit_the_schema(machine: Machine) -> None:
     for body in bodies:
         jsonschema.validate(body, schema)
         decode_envelope(json.dumps(body).encode())
+
+
+def test_days_without_a_clock_hold_a_day_of_the_journal(machine: Machine) -> None:
+    hour_ms = 3_600_000
+    machine.take(1_000)
+    for hour in range(1, 24):
+        machine.take(hour * hour_ms)
+        assert machine.seal() == []
+    sent, packed = [], [machine.store.progress.packed]
+    for hour in range(24, 72):
+        machine.take(hour * hour_ms)
+        machine.take(hour * hour_ms + 1)
+        sent += machine.seal()
+        packed.append(machine.store.progress.packed)
+    assert machine.store.progress.replay >= packed[-3] > packed[0]
+    assert {body["clock"] for body in sent} == {"unsynced"}
+    samples = [s for body in sent for s in reader.samples(json.dumps(body).encode())]
+    assert len(samples) == 24 + 2 * 48
+    assert {sample.quality for sample in samples} == {1}
+    assert min(sample.t_ms for sample in samples) >= 1_735_689_600_000
