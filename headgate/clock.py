@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from headgate.columns import MAX_UTC_MS
 from headgate.model import ClockState
 
 STA_UNSYNC = 0x0040
@@ -63,7 +64,7 @@ class SystemClock:
         A plausible date alone proves nothing: without such a clock the date goes on from that of the last
         shutdown (fake-hwclock, systemd-timesyncd).
         """
-        if self.utc_ms() < UTC_PLAUSIBLE_MS:
+        if not UTC_PLAUSIBLE_MS <= self.utc_ms() <= MAX_UTC_MS:
             return ClockState.UNSYNCED
         if _kernel_synchronised():
             self._synced_once = True

@@ -230,6 +230,8 @@ class Timeline:
             return batch, False
         if boot == now.boot and now.clock is not ClockState.UNSYNCED:
             return _uncertain(batch, now.offset_ms), True
+        if known is not None and not self._is_ahead(replace(batch, utc_offset_ms=known.offset_ms), now):
+            return _uncertain(batch, known.offset_ms), True
         newest_ms = max(frame.boot_ms for frame in batch.frames)
         end_ms = self._floor_ms(boot) if now.clock is ClockState.UNSYNCED else now.utc_ms
         return _uncertain(batch, end_ms - newest_ms), True

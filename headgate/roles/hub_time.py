@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from headgate.clock import Clock, machine_boot_id, random_id
+from headgate.columns import MAX_UTC_MS
 from headgate.envelope import reports
 from headgate.envelope.header import Part
 from headgate.limited_log import LimitedLog
@@ -73,7 +75,10 @@ class HubTime:
         """Read the clocks; a step is told to the cloud."""
         if self._read is None:
             return
-        now = self._now = self._read()
+        now = self._read()
+        if now.utc_ms > MAX_UTC_MS:
+            now = replace(now, clock=ClockState.UNSYNCED)
+        self._now = now
         step = self._timeline.observe(now)
         if step is not None:
             log.warning("the clock was set by %+d ms", step.to_offset_ms - step.from_offset_ms)

@@ -57,9 +57,12 @@ def test_what_was_synchronised_once_is_held_over(
     assert system.state() is ClockState.HOLDOVER
 
 
-def test_a_date_before_2025_is_never_believed(unsynchronised: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("utc_ms", [1_000, 5_000_000_000_000])
+def test_a_date_before_2025_or_after_2099_is_never_believed(
+    unsynchronised: Path, monkeypatch: pytest.MonkeyPatch, utc_ms: int
+) -> None:
     monkeypatch.setattr(clock, "_kernel_synchronised", lambda: True)
-    monkeypatch.setattr(SystemClock, "utc_ms", lambda self: 1_000)
+    monkeypatch.setattr(SystemClock, "utc_ms", lambda self: utc_ms)
     assert SystemClock().state() is ClockState.UNSYNCED
 
 
