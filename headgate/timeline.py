@@ -298,8 +298,9 @@ class Timeline:
         if batch.clock is ClockState.UNSYNCED or not batch.frames:
             return
         if known is None or known.clock is ClockState.UNSYNCED:
-            boot_ms = max(frame.boot_ms for frame in batch.frames)
-            self._learn(boot, Boot(batch.utc_offset_ms, batch.clock, boot_ms))
+            learnt = Boot(batch.utc_offset_ms, batch.clock, max(frame.boot_ms for frame in batch.frames))
+            if UTC_PLAUSIBLE_MS <= learnt.end_ms <= MAX_UTC_MS:
+                self._learn(boot, learnt)
 
     def _learn(self, boot: str, known: Boot) -> None:
         self._boots.pop(boot, None)
