@@ -33,6 +33,7 @@ from headgate.roles.hub_intake import GROUP_BYTES, Intake
 from headgate.roles.hub_local import LocalTopics
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
+from headgate.roles.hub_time import reader_of
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
 from headgate.store.state import Queued
@@ -116,7 +117,7 @@ class _Hub:
         self._site = site
         windows = self._site.windows if self._site else WindowsConfig()
         alarms = self._site.alarms if self._site else ()
-        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline)
+        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline, reader_of(clock))
         self._writer = Writer()
         self._reader = Writer(name="store reads")
         self._intake: Intake

@@ -66,6 +66,7 @@ class Alarms:
         self._rules = {alarm.name: alarm for alarm in config}
         states = store.state.alarms.states()
         self._watch = Watch(config, states)
+        self._early = Watch(config)
         self._settles = bool(states)
         self._settled_boot_ms = 0
         self._events: list[tuple[AlarmEvent, ClockState]] = []
@@ -97,10 +98,12 @@ class Alarms:
         """Other rules from now on; states of those that are the same go on."""
         self._rules = {alarm.name: alarm for alarm in config}
         self._watch.change(config)
+        self._early = Watch(config)
 
     def forget(self, devices: Collection[str]) -> None:
         """These devices are gone."""
         self._watch.forget(devices)
+        self._early.forget(devices)
 
     def samples(self, groups: Sequence[Columns], position: int, clock: ClockState, *, fresh: bool) -> None:
         """What the batch at that journal position brought.
@@ -110,6 +113,10 @@ class Alarms:
         events = self._watch.samples(groups, position)
         if fresh:
             self.tell(events, clock)
+
+    def early(self, groups: Sequence[Columns], clock: ClockState) -> None:
+        """What a batch without a sure time brought: told now, and again once its samples have their time."""
+        self.tell(self._early.samples(groups, 0), clock)
 
     def tick(self, utc_ms: int, boot_ms: int) -> None:
         """Time has passed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -25,10 +26,12 @@ from headgate.limited_log import LimitedLog
 from headgate.model import Ack, AlarmEvent, Batch, ClockState, Series, Window
 from headgate.roles.hub_alarms import Alarms, AlarmsTuning
 from headgate.roles.hub_fresh import Fresh, mark_of
+from headgate.roles.hub_time import HubTime, ReadClock
 from headgate.roles.hub_windows import Windows
 from headgate.store.replay import Journaled
 from headgate.store.state import Queued
 from headgate.store.store import Store
+from headgate.timeline import TimeTuning
 from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
@@ -48,6 +51,7 @@ class PipelineTuning:
     blocks_samples: int = 600_000
     mark_series: int = 2_000
     alarms: AlarmsTuning = field(default_factory=AlarmsTuning)
+    time: TimeTuning = field(default_factory=TimeTuning)
 
 
 @dataclass(slots=True)
@@ -96,6 +100,7 @@ class Pipeline:
     windows: WindowsConfig
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
+    read_clock: ReadClock | None = None
     counters: PipelineCounters = field(default_factory=PipelineCounters)
     told: Told | None = None
     watch: Alarms = field(init=False)
@@ -103,6 +108,7 @@ class Pipeline:
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
+    _time: HubTime = field(init=False)
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
     _mark_seq: int = 1
@@ -113,6 +119,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
         self.watch = Alarms(self.store, self.thing, self.alarms, self.tuning.alarms)
+        self._time = HubTime(self.store, self.report, self.tuning.time, self.read_clock)
         self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
     @property
@@ -128,8 +135,10 @@ class Pipeline:
         self._end = max(progress.packed, progress.blocks, progress.replay)
         self._blocks_boot_ms = boot_ms
         count = 0
+        self._time.look()
         for item in self.store.replay():
-            self._consume(item, boot_ms)
+            if self._time.replayed(item):
+                self._consume(item, boot_ms)
             count += 1
         self._end = max(self._end, self.store.journal.end)
         return count
@@ -148,16 +157,21 @@ class Pipeline:
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
+        self._look()
         journaled = []
         with self.store.begin() as tx:
             for table in arrived.tables:
                 tx.add_table(table)
             for batch, wire in arrived.batches:
-                item = tx.append(batch, wire)
+                item = self._time.append(tx, batch, wire)
                 if item is not None:
                     journaled.append(item)
         for item in journaled:
-            self._consume(item, boot_ms)
+            if item.batch.clock is ClockState.UNSYNCED:
+                self._warn_early(item.batch)
+            if not item.waiting:
+                self._consume(item, boot_ms)
+        self._release(boot_ms)
         self._end = self.store.journal.end
 
     def report(self, part: Part) -> None:
@@ -197,6 +211,7 @@ class Pipeline:
             boot_ms=boot_ms,
             utc_ms=utc_ms,
             clock=clock,
+            boot=self._time.boot,
         )
         arrived = Arrived(batches=[(decode(wire), wire) for wire in encode(batch)])
         self._mark_seq += len(arrived.batches)
@@ -209,6 +224,8 @@ class Pipeline:
 
         The returned envelopes are durable and may be published.
         """
+        self._look()
+        self._release(boot_ms)
         self._closed += self._windows.take_closed(boot_ms)
         for bridge, late in self._windows.take_late().items():
             self.counters.late += late
@@ -218,11 +235,12 @@ class Pipeline:
                 bridge,
                 late,
             )
-        self.watch.tick(utc_ms, boot_ms)
+        if self._time.is_sure:
+            self.watch.tick(utc_ms, boot_ms)
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
-        fresh = self._fresh.unsaved()
+        fresh, boots = self._fresh.unsaved(), self._time.unsaved()
         if parts or acks or fresh or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
                 for ack in acks:
@@ -235,16 +253,43 @@ class Pipeline:
                     )
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
+                tx.boots(boots.items())
+                if self._windows.doubted.changed:
+                    tx.doubted(self._windows.doubted.ranges())
+                    self._windows.doubted.saved()
                 length_ms, replay = self.windows.default.length_ms, self._needed()
                 self.watch.save(tx, self._end, replay, utc_ms)
                 tx.consumed(packed=self._end, replay=replay, window_length_ms=length_ms)
             if self.told is not None:
                 self.told(self._closed, self.watch.events)
             self._fresh.were_saved(fresh)
+            self._time.were_saved(boots)
             self.watch.were_saved()
             self._raw, self._closed, self._reports = [], [], []
         self._seal_blocks(boot_ms)
         return queued
+
+    def _look(self) -> None:
+        """Read the clocks; windows that are closed until long after now were closed by a wrong clock."""
+        self._time.look()
+        if self._time.synced_ms is not None:
+            self._closed += self._windows.rewind(self._time.synced_ms)
+
+    def _release(self, boot_ms: int) -> None:
+        """Take in what need not wait any more for its UTC."""
+        for items in self._time.release():
+            for item in items:
+                self._consume(item, boot_ms)
+            self._end = self.store.journal.end
+
+    def _warn_early(self, batch: Batch) -> None:
+        """Alarms by times that are not sure. They are told again once the samples have got theirs."""
+        table = self.store.table(batch.dictionary)
+        if not self.alarms or table is None:
+            return
+        with suppress(Reject):  # told when the batch is taken in
+            groups, _ = columns_of.from_batch(batch, table)
+            self.watch.early(groups, batch.clock)
 
     def _consume(self, item: Journaled, boot_ms: int) -> None:
         """Take in a journaled batch, or what of it was not taken in before the crash."""
@@ -303,8 +348,12 @@ class Pipeline:
         """Into windows: rows as they came or, where there is no `table`, the columns of what fits."""
         batch = item.batch
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
+            for columns in groups:
+                self._windows.doubted.add(columns.times_ms)
             return
         fresh = item.position >= self.store.progress.packed
+        if not fresh and self._windows.rewound(groups, self._time.synced_ms):
+            return
         self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
@@ -329,8 +378,8 @@ class Pipeline:
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""
         positions = [self._end, self.store.progress.blocks]
-        oldest = self._windows.oldest_position()
-        return min(positions if oldest is None else [*positions, oldest])
+        needed = (self._windows.oldest_position(), self._time.oldest_position)
+        return min([*positions, *(position for position in needed if position is not None)])
 
     def _seal_blocks(self, boot_ms: int) -> None:
         due = boot_ms - self._blocks_boot_ms >= self.tuning.blocks_every_ms

@@ -28,6 +28,7 @@ from headgate.store.query import lines, newest
 from headgate.store.replay import replayed
 from headgate.store.segments import numbers_in, records, start_of_segment
 from headgate.store.state import VERSION, table_from_rows
+from headgate.timeline import Timeline
 
 log = logging.getLogger(__name__)
 _ALL = 1 << 62
@@ -104,7 +105,12 @@ class Copy:
 
         start = self.kept.positions.get("replay", 0)
         segments = numbers_in(self.root.journal)
+        waiting = Timeline()
         for item in replayed(records(self.root.journal, segments, start_of_segment(start)), start, learn):
+            if item.waiting:
+                waiting.wait(item.batch, item.position)
+                continue
+            waiting.came(item.batch)
             if item.position < self.kept.positions.get("blocks", 0):
                 continue
             table = tables.get(item.batch.dictionary)
@@ -117,6 +123,8 @@ class Copy:
                 continue
             for group in groups:
                 self._keep(item.position, group)
+        if waiting.batches:
+            log.warning("journal: %d batches wait for the gateway's clock to be set", waiting.batches)
 
     def _keep(self, position: int, group: Columns) -> None:
         rows = [i for i, t in enumerate(group.times_ms) if position >= self._through.get(t // DAY_MS, 0)]

@@ -29,6 +29,7 @@ class RecordKind(IntEnum):
     BATCH = 1  # one batch as it came over the bus: written by version 1
     DICTIONARY = 2
     BATCHES = 3  # all batches of a commit (headgate/store/compact.py)
+    WAITING = 4  # the same of batches whose UTC is not known yet: they come again as BATCHES once it is
 
 
 @dataclass(frozen=True, slots=True)

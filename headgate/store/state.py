@@ -16,6 +16,8 @@ from pathlib import Path
 from headgate.errors import Reject
 from headgate.model import Ack, Envelope, EnvelopeId, Series, series_row
 from headgate.store.alarm_rows import AlarmRows
+from headgate.store.boots import BootRows
+from headgate.store.doubted import DoubtedRows
 from headgate.store.requests import RequestRows
 from headgate.store.sqlite import connect, migrate, transaction
 
@@ -80,6 +82,8 @@ class State:
         self._db.execute(_ADDED)
         self.requests = RequestRows(self._db)
         self.alarms = AlarmRows(self._db)
+        self.boots = BootRows(self._db)
+        self.doubted = DoubtedRows(self._db)
 
     def close(self) -> None:
         """Close the file; a transaction under way is rolled back."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -21,7 +21,9 @@ from headgate.store import compact
 from headgate.store.alarm_rows import AlarmRows
 from headgate.store.arrays import Shape
 from headgate.store.blocks import Blocks
+from headgate.store.boots import BootRow
 from headgate.store.day_file import DAY_MS
+from headgate.store.doubted import Range
 from headgate.store.downsample import Bucket, downsampled
 from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
@@ -30,7 +32,7 @@ from headgate.store.lock import RootLock
 from headgate.store.query import Column, lines, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
-from headgate.store.segments import RecordKind, start_of_segment
+from headgate.store.segments import RecordKind, segment_of, start_of_segment
 from headgate.store.state import Progress, Queued, State, table_text
 
 RECORD_BATCHES = 256
@@ -158,6 +160,17 @@ class Store:
             self._advance(item.batch)
             yield item
 
+    def waiting(self, start: int) -> Iterator[Journaled]:
+        """The batches that waited from position `start` to the end of the first segment that has any."""
+        found = -1
+        records = self.journal.replay(start_of_segment(start))
+        for item in replayed(records, start, lambda _: None):
+            if found >= 0 and segment_of(item.position) != found:
+                return
+            if item.waiting:
+                found = segment_of(item.position)
+                yield item
+
     def keep(self, position: int, columns: Columns) -> None:
         """Hold columns of the batch at `position` until `seal_blocks`; gives new series their ids."""
         shape = self._head.shape(columns.series)
@@ -241,9 +254,10 @@ class Store:
 
     def _append(self, appended: Sequence[Journaled]) -> None:
         """Put batches into the journal, so many to a record, and note where each of them is."""
-        for start in range(0, len(appended), RECORD_BATCHES):
-            part = appended[start : start + RECORD_BATCHES]
-            record = self.journal.append(RecordKind.BATCHES, self._compacted([item.batch for item in part]))
+        for start, end in _runs_of(appended):
+            part = appended[start:end]
+            kind = RecordKind.WAITING if part[0].waiting else RecordKind.BATCHES
+            record = self.journal.append(kind, self._compacted([item.batch for item in part]))
             for i, item in enumerate(part):
                 item.position, item.end = record.position + i, record.end
 
@@ -290,6 +304,16 @@ class Store:
         state.put_progress(self._progress)
 
 
+def _runs_of(appended: Sequence[Journaled]) -> Iterator[tuple[int, int]]:
+    """(start, end) of each record: of one kind, and not too many batches."""
+    start = 0
+    for i in range(1, len(appended) + 1):
+        ends = i == len(appended) or appended[i].waiting is not appended[start].waiting
+        if ends or i - start == RECORD_BATCHES:
+            yield start, i
+            start = i
+
+
 class Tx:
     """What one transaction does. The journal is synced before state.db commits."""
 
@@ -299,17 +323,28 @@ class Tx:
         self._store = store
         self._stack = state
 
-    def append(self, batch: Batch, wire: bytes) -> Journaled | None:
+    def append(self, batch: Batch, wire: bytes, *, waiting: bool = False) -> Journaled | None:
         """Journal a batch; None when its key (bridge, run_id, seq) is held already.
 
-        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller.
+        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller. `waiting`: for
+        its UTC; once that is known, `append_again`.
         """
         store = self._store
         if batch.seq <= store._runs.get((batch.bridge, batch.run_id), 0):
             return None
         store._advance(batch)
+        self.appended.append(Journaled(batch, waiting=waiting))
+        return self.appended[-1]
+
+    def append_again(self, batch: Batch) -> Journaled:
+        """Journal a batch that waited, with its UTC."""
         self.appended.append(Journaled(batch))
         return self.appended[-1]
+
+    def boots(self, rows: Iterable[BootRow]) -> None:
+        """What is known of UTC in these boots of the machine."""
+        self._state()
+        self._store.state.boots.put(rows)
 
     def add_table(self, table: tuple[Series, ...]) -> None:
         """Journal a series table, so that the batches behind it can be read with the journal alone."""
@@ -354,6 +389,11 @@ class Tx:
         """By bridge and table, a byte for each series: 1 where its last sample was not bad; None: no more."""
         self._state()
         self._store.state.put_fresh(changed)
+
+    def doubted(self, ranges: Iterable[Range]) -> None:
+        """Where samples of uncertain time may lie."""
+        self._state()
+        self._store.state.doubted.put(ranges)
 
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""

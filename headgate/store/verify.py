@@ -85,7 +85,7 @@ def _segment(path: Path, number: int, *, last: bool) -> Iterator[str]:
     expander, offset = Expander(), HEADER.size
     for record in frames(data, number):
         offset = offset_of(record.end)
-        if record.kind == RecordKind.BATCHES:
+        if record.kind in (RecordKind.BATCHES, RecordKind.WAITING):
             try:
                 expander.decode(record.payload)
             except Reject as error:

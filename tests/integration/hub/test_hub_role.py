@@ -187,13 +187,17 @@ async def test_lost_envelopes_are_sent_again_bit_identical(tmp_path: Path) -> No
             await world.cloud.until(lambda: world.arrived().total() >= 30 * len(TABLE))
 
 
-async def test_unsynced_samples_are_marked_and_in_no_window(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world, world.hub():
-        await world.bridge.send(world.frames(2), clock=ClockState.UNSYNCED)
-        await world.cloud.until(lambda: world.arrived().total() >= 2 * len(TABLE))
-        await asyncio.sleep(0.5)
-        assert {reader.load(body)["clock"] for body in world.cloud.envelopes.values()} == {"unsynced"}
-        assert not [w for body in world.cloud.envelopes.values() for w in reader.windows(body)]
+async def test_unsynced_samples_wait_for_the_clock_also_over_a_restart(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        async with world.hub():
+            await world.bridge.send(world.frames(2), clock=ClockState.UNSYNCED)
+            await world.bridge.until_acked()
+        assert not world.cloud.envelopes
+        async with world.hub():
+            await world.bridge.send(world.frames(1), clock=ClockState.SYNCED)
+            await world.cloud.until(lambda: world.arrived().total() >= 3 * len(TABLE))
+        sent = [body for body in world.cloud.envelopes.values() if reader.samples(body)]
+        assert {reader.load(body)["clock"] for body in sent} == {"synced"}
 
 
 async def test_a_second_hub_is_told_who_holds_the_state_root(tmp_path: Path) -> None:
