@@ -73,7 +73,7 @@ def holes(data: bytes, number: int) -> list[Hole]:
     found: list[Hole] = []
     offset = HEADER.size
     used = len(data.rstrip(b"\0"))
-    while offset < used or _frame_end(data, number, offset):
+    while offset < used:
         end = _frame_end(data, number, offset)
         if end:
             offset = end

@@ -1,7 +1,7 @@
 """What could not be read, moved to `quarantine/` with a note beside it, until the cloud has been told of it.
 
-A file is replaced in steps that a crash may cut anywhere (docs/store.md, "Files that cannot be read"): what is
-left of it is written beside it as `NAME.mended`, a pending note says what is to happen, then the names change.
+A file is replaced in steps that a crash may cut anywhere (docs/store.md, "When a file is broken"): what is
+left of it is written beside it as `NAME.mended`; a pending note says what is to happen; the names change.
 """
 
 from __future__ import annotations
