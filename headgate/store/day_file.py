@@ -160,8 +160,9 @@ class DayReader:
         ).fetchone()
         if row is None:
             raise Reject(f"{self._path}: block {key} is gone")
-        shape, data, *times, total = row
-        if total not in (None, block_sum(shape, *times, data)) or shape not in self._wanted:
+        shape, data, first_ms, last_ms, samples, through, total = row
+        right = total in (None, block_sum(shape, first_ms, last_ms, samples, through, data))
+        if not right or shape not in self._wanted:
             raise Reject(f"{self._path}: row {key} of blocks is damaged")
         width, wanted = self._wanted[shape]
         try:

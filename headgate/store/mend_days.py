@@ -1,4 +1,4 @@
-"""Day files that are damaged: what still verifies goes into a new file, block by block; the rest is counted."""
+"""Day files that are damaged: what still verifies goes into a new file, block by block, and is counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from headgate.store.salvage import is_busy, readable, rows_by_id
 from headgate.store.sqlite import connect, migrate, transaction
 
 CHECKED_AT_START = 2
-"""The newest files, which are the ones that are written, are read whole; of older ones the tables of series."""
+"""The newest files, those that are written, are read whole; of older ones the tables of series."""
 
 
 @dataclass(slots=True)

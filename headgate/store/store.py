@@ -26,6 +26,8 @@ from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
 from headgate.store.journal import SEGMENT_BYTES, Journal
 from headgate.store.lock import RootLock
+from headgate.store.opening import mend
+from headgate.store.quarantine import Note
 from headgate.store.query import Column, lines, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
@@ -66,10 +68,11 @@ class Store:
         with ExitStack() as opened:
             self._lock = RootLock(root.lock)
             opened.callback(self._lock.close)
+            self.opening = mend(root, thing)
             self.state = State(root.state_db, thing)
             opened.callback(self.state.close)
             self._progress = self.state.progress()
-            self._ids = self.state.series_ids()
+            self._ids = self.state.series_ids() | self.opening.ids
             self._blocks = Blocks(root.blocks, self._ids)
             opened.callback(self._blocks.close)
             progress = self._progress
@@ -81,7 +84,9 @@ class Store:
         self._fresh_runs: dict[tuple[str, int], int] = {}
         self._ends = self.state.stream_ends()
         self._seqs: dict[str, int] = {}
-        self._fresh_ids: dict[Series, int] = {}
+        self._fresh_ids = dict(self.opening.ids)
+        self._newest_id = max(self._ids.values(), default=0)
+        self._days: list[int] = []
         self._tables = self.state.dictionaries()
         self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
         self._head = Head(self.journal.end)
@@ -163,7 +168,8 @@ class Store:
         if id(shape) not in self._numbered:
             for series in shape.series:
                 if series not in self._ids:
-                    number = len(self._ids) + 1
+                    self._newest_id += 1
+                    number = self._newest_id
                     self._ids[series] = self._fresh_ids[series] = number
             if len(self._numbered) >= MAX_SHAPES:
                 self._numbered.clear()
@@ -287,6 +293,10 @@ class Store:
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
         state.put_progress(self._progress)
+        days = self._blocks.days()
+        if days != self._days:
+            state.put_days(days)
+            self._days = days
 
 
 class Tx:
@@ -353,6 +363,11 @@ class Tx:
         """By bridge and table, a byte for each series: 1 where its last sample was not bad; None: no more."""
         self._state()
         self._store.state.put_fresh(changed)
+
+    def told(self, notes: Sequence[Note]) -> None:
+        """Reports of these files set aside are in envelopes of this transaction."""
+        self._state()
+        self._store.state.put_told(note.id for note in notes)
 
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""
