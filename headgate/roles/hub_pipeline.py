@@ -27,6 +27,7 @@ from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
 from headgate.roles.hub_fresh import Fresh, mark_of
 from headgate.roles.hub_windows import Windows
+from headgate.store.quarantine import fields_of
 from headgate.store.replay import Journaled
 from headgate.store.state import Queued
 from headgate.store.store import Store
@@ -213,6 +214,8 @@ class Pipeline:
             )
         if utc_ms >= UTC_PLAUSIBLE_MS:
             self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
+        notes = list(self.store.opening.untold)
+        self._reports += [reports.set_aside(fields_of(note)) for note in notes]
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
@@ -227,10 +230,12 @@ class Pipeline:
                     queued.append(
                         tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
+                tx.told(notes)
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
+            self.store.opening.were_told(notes)
             self._fresh.were_saved(fresh)
             self._raw, self._closed, self._reports, self._events = [], [], [], []
         self._seal_blocks(boot_ms)

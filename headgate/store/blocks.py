@@ -76,6 +76,14 @@ class Blocks:
             self._through[day] = _read_through(self._db(day)) if exists else 0
         return self._through[day]
 
+    def forget(self, day: int) -> None:
+        """Close a day's file, which is about to be replaced."""
+        self._through.pop(day, None)
+        db = self._open.pop(day, None)
+        if db is not None:
+            with suppress(sqlite3.DatabaseError):
+                leave_whole(db)
+
     def newest_through(self) -> int:
         """The journal position before which some file holds everything: none below it may be used again,
         also where journal or state.db are lost.

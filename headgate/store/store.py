@@ -61,6 +61,7 @@ class Store:
         disk: Disk | None = None,
     ) -> None:
         self._root = root.path
+        self._state_root = root
         self._thing = thing
         self._epoch = epoch
         self._broken = False
@@ -79,7 +80,10 @@ class Store:
             needed = max(progress.packed, progress.blocks, self._blocks.newest_through())
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
+            if self.opening.again:
+                self._progress = replace(progress, blocks=0)  # each file says itself what it holds
             self._opened = opened.pop_all()
+        self._damaged: dict[int, str] = {}
         self._runs = self.state.runs()
         self._fresh_runs: dict[tuple[str, int], int] = {}
         self._ends = self.state.stream_ends()
@@ -191,6 +195,10 @@ class Store:
         self._blocks.write(self._head.waiting(), end)
         self._head.sealed(end)
         self._progress = replace(self._progress, blocks=end)
+        while self._damaged:
+            day, _ = self._damaged.popitem()
+            self._blocks.forget(day)
+            self.opening.mend(self._state_root, day, self._ids)
 
     # Reads; these may be called from any thread, and wait for no write.
 
@@ -202,20 +210,34 @@ class Store:
         Slices of time follow each other in the order asked for; each holds a bounded number of samples.
         """
         snapshot = self._head.snapshot()
-        return query(self._blocks.folder, snapshot, names, from_ms, to_ms, newest_first=newest_first)
+        return query(
+            self._blocks.folder,
+            snapshot,
+            names,
+            from_ms,
+            to_ms,
+            newest_first=newest_first,
+            damaged=self._found_damaged,
+        )
 
     def downsampled(
         self, names: Collection[str], from_ms: int, to_ms: int, step_ms: int, *, newest_first: bool = False
     ) -> Iterator[tuple[Series, list[Bucket]]]:
         """As `query`, in buckets that start at multiples of `step_ms`."""
         found = lines(
-            self._blocks.folder, self._head.snapshot(), names, from_ms, to_ms, newest_first=newest_first
+            self._blocks.folder,
+            self._head.snapshot(),
+            names,
+            from_ms,
+            to_ms,
+            newest_first=newest_first,
+            damaged=self._found_damaged,
         )
         return downsampled(found, step_ms, newest_first=newest_first)
 
     def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
         """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
-        return newest(self._blocks.folder, self._head.snapshot(), names)
+        return newest(self._blocks.folder, self._head.snapshot(), names, self._found_damaged)
 
     def series(self) -> list[Series]:
         """Every series of which there was a sample, by name and revision."""
@@ -241,6 +263,12 @@ class Store:
     def queued(self, after_row: int, limit: int) -> list[Queued]:
         """Waiting envelopes sealed after the one in `after_row`, oldest first."""
         return self.state.queued(after_row, limit)
+
+    def _found_damaged(self, day: int, why: str) -> None:
+        """What is left of the file takes its place with the next seal; until then it is read around."""
+        if day not in self._damaged:
+            log.error("%s; it is read around until it is mended", why)
+            self._damaged[day] = why
 
     # For Tx.
 
