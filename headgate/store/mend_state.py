@@ -13,7 +13,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from headgate.errors import Fatal, HeadgateError, Reject
 from headgate.model import Series, dictionary_hash
@@ -21,7 +20,8 @@ from headgate.store.day_file import day_path, days_in, open_day
 from headgate.store.quarantine import COMPANIONS, Note, Quarantine, mended
 from headgate.store.salvage import is_busy, readable, rows_by_id, rows_until_broken
 from headgate.store.sqlite import connect
-from headgate.store.state import OUTBOX, State, outbox_sum, series_sum, small_sum, table_from_rows
+from headgate.store.state import OUTBOX, State, outbox_sum, series_sum, small_sum, table_from_rows, table_text
+from headgate.store.tables import saved_tables
 
 _TEXTS = {
     "requests": "id, digest, op, carrier, deadline_ms, keep_until_ms, reply",
@@ -34,8 +34,6 @@ _SMALL = {
     "windows": "bridge, length_ms, closed_until",
 }
 _SERIES = "name, revision, unit, kind, decimals"
-
-Execute = Callable[[str, tuple[Any, ...]], object]
 
 
 @dataclass(slots=True)
@@ -64,6 +62,10 @@ def mend_state(path: Path, blocks: Path, thing: str, quarantine: Quarantine) -> 
         return None
     target = mended(path)
     saved = _salvage(path, target, blocks, thing)
+    with closing(connect(target, wal=False)) as new:
+        for key, table in saved_tables(path.parent / "tables").items():
+            row = (key, table_text(table))
+            new.execute("INSERT OR IGNORE INTO dictionaries(hash, rows) VALUES(?, ?)", row)
     return quarantine.replace(path, f"state.db: {why}", saved.lost())
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
 from headgate.config.stateroot import StateRoot
@@ -16,10 +16,12 @@ from headgate.errors import Fatal
 from headgate.model import Series
 from headgate.store.blocks import Blocks
 from headgate.store.day_file import day_path, days_in
+from headgate.store.files import reread
 from headgate.store.mend_days import mend_day, mend_days
 from headgate.store.mend_journal import mend_journal
 from headgate.store.mend_state import mend_state, series_in
 from headgate.store.quarantine import Note, Quarantine
+from headgate.store.segments import numbers_in, path_of
 from headgate.store.state import State
 
 MAX_DAYS_TOLD = 30
@@ -57,6 +59,7 @@ def mend(root: StateRoot, thing: str) -> Opening:
     quarantine = Quarantine(root)
     quarantine.settle()
     found = Opening(quarantine)
+    _from_disk(root)
     state_note = mend_state(root.state_db, root.blocks, thing, quarantine)
     lost = state_note.lost.get("tables", ()) if state_note is not None else ()
     found.rebuilt = isinstance(lost, list) and bool({"small", "all"} & set(lost))
@@ -73,6 +76,16 @@ def mend(root: StateRoot, thing: str) -> Opening:
     quarantine.were_told(frozenset(told))
     found.untold = quarantine.untold()
     return found
+
+
+def _from_disk(root: StateRoot) -> None:
+    """Have what is read next come off the disk: memory may hold what a failed sync did not write."""
+    logs = [path_of(root.journal, number) for number in numbers_in(root.journal)[-2:]]
+    days = [day_path(root.blocks, day) for day in days_in(root.blocks)[-2:]]
+    for path in (*logs, root.state_db, *days):
+        for ending in ("", "-wal"):
+            with suppress(FileNotFoundError):
+                reread(path.with_name(path.name + ending))
 
 
 def _newest_through(root: StateRoot) -> int:

@@ -33,6 +33,7 @@ from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, start_of_segment
 from headgate.store.state import Progress, Queued, State, table_text
+from headgate.store.tables import save_table
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -81,7 +82,7 @@ class Store:
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
             if self.opening.again:
-                self._progress = replace(progress, blocks=0)  # each file says itself what it holds
+                self._progress = replace(progress, blocks=progress.replay)  # each file says itself what it holds
             self._opened = opened.pop_all()
         self._damaged: dict[int, str] = {}
         self._runs = self.state.runs()
@@ -317,6 +318,7 @@ class Store:
         state.put_runs(self._fresh_runs, self.journal.end)
         state.put_series(self._fresh_ids.items())
         for key, table in self._fresh_tables.items():
+            save_table(self._state_root.tables, key, table)
             state.put_dictionary(key, table)
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
