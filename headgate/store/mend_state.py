@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, HeadgateError, Reject
 from headgate.model import Series, dictionary_hash
 from headgate.store.day_file import day_path, days_in, open_day
 from headgate.store.quarantine import COMPANIONS, Note, Quarantine, mended
 from headgate.store.salvage import is_busy, readable, rows_by_id, rows_until_broken
+from headgate.store.segments import numbers_in
 from headgate.store.sqlite import connect
 from headgate.store.state import OUTBOX, State, outbox_sum, series_sum, small_sum, table_from_rows, table_text
 from headgate.store.tables import saved_tables
@@ -53,17 +55,20 @@ class Saved:
         }
 
 
-def mend_state(path: Path, blocks: Path, thing: str, quarantine: Quarantine) -> Note | None:
-    """Set `state.db` aside if it is damaged. Raises Fatal for one of a newer version, OSError."""
-    if not path.exists():
-        return None
-    why = fault(path)
+def mend_state(root: StateRoot, thing: str, quarantine: Quarantine) -> Note | None:
+    """Set `state.db` aside if it is damaged, and make one if it is missing beside data.
+
+    Raises Fatal for one of a newer version, OSError.
+    """
+    path, blocks = root.state_db, root.blocks
+    data = days_in(blocks) or numbers_in(root.journal)
+    why = fault(path) if path.exists() else "missing" if data else ""
     if not why:
         return None
     target = mended(path)
     saved = _salvage(path, target, blocks, thing)
     with closing(connect(target, wal=False)) as new:
-        for key, table in saved_tables(path.parent / "tables").items():
+        for key, table in saved_tables(root.tables).items():
             row = (key, table_text(table))
             new.execute("INSERT OR IGNORE INTO dictionaries(hash, rows) VALUES(?, ?)", row)
     return quarantine.replace(path, f"state.db: {why}", saved.lost())
@@ -127,12 +132,14 @@ def _salvage(path: Path, target: Path, blocks: Path, thing: str) -> Saved:
         with closing(connect(target, wal=False)) as new:
             new.execute("BEGIN")
             try:
+                if not path.exists():
+                    raise sqlite3.DatabaseError("missing")
                 with readable(path, target, grafted=grafted) as old:
                     complete = _copy(old, new, saved)
             except (sqlite3.DatabaseError, OSError) as error:
                 if isinstance(error, OSError) or is_busy(error):
                     raise
-                complete = False
+                complete = not path.exists()
                 saved.incomplete.append("all")
             _number_series(new, blocks)
             new.execute("INSERT OR REPLACE INTO meta VALUES('series_sum', ?)", (series_sum(new),))

@@ -60,7 +60,7 @@ def mend(root: StateRoot, thing: str) -> Opening:
     quarantine.settle()
     found = Opening(quarantine)
     _from_disk(root)
-    state_note = mend_state(root.state_db, root.blocks, thing, quarantine)
+    state_note = mend_state(root, thing, quarantine)
     lost = state_note.lost.get("tables", ()) if state_note is not None else ()
     found.rebuilt = isinstance(lost, list) and bool({"small", "all"} & set(lost))
     with closing(State(root.state_db, thing)) as state:
@@ -97,13 +97,15 @@ def _newest_through(root: StateRoot) -> int:
 
 
 def _missing(root: StateRoot, quarantine: Quarantine, known: set[int]) -> bool:
-    """Whether day files are missing that were there. The oldest may have been shed."""
+    """Whether day files are missing that were there with the last commit."""
     there = days_in(root.blocks)
-    gone = sorted(day for day in known - set(there) if not there or day > there[0])
+    gone = sorted(known - set(there))
     for day in gone[:MAX_DAYS_TOLD]:
         path = day_path(root.blocks, day)
         file = path.relative_to(root.path).as_posix()
-        quarantine.tell(f"missing-{path.stem}", file, "day file: missing", {"days": 1})
+        oldest = bool(there) and day < there[0]
+        why = "missing" + (", or shed just before the hub ended, as the oldest" if oldest else "")
+        quarantine.tell(f"missing-{path.stem}", file, f"day file: {why}", {"days": 1})
     return bool(gone)
 
 

@@ -81,8 +81,8 @@ class Store:
             needed = max(progress.packed, progress.blocks, self._blocks.newest_through())
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
-            if self.opening.again:
-                self._progress = replace(progress, blocks=progress.replay)  # each file says itself what it holds
+            if self.opening.again:  # each file says itself what it holds
+                self._progress = replace(progress, blocks=progress.replay)
             self._opened = opened.pop_all()
         self._damaged: dict[int, str] = {}
         self._runs = self.state.runs()
