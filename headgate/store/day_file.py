@@ -16,6 +16,7 @@ from headgate.errors import Reject
 from headgate.model import Series
 from headgate.store import pack
 from headgate.store.arrays import Line
+from headgate.store.sqlite import NEXT_VERSIONS
 
 VERSION = 2
 DAY_MS = 86_400_000
@@ -55,6 +56,10 @@ _HEAD_BYTES = 14
 """Of a block: its own checksum is among them."""
 
 
+class Newer(Reject):
+    """A file of a version that is not known yet, and no damage."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A block that may hold samples that are asked for: its id, when, and how many at most."""
@@ -77,7 +82,8 @@ class DayReader:
         self.version: int = db.execute("PRAGMA user_version").fetchone()[0]
         self._made = bool(self.version) or db.execute("SELECT 1 FROM sqlite_master").fetchone() is not None
         if self._made and not 1 <= self.version <= VERSION:
-            raise Reject(f"{path} is of version {self.version}, this hub reads 1 to {VERSION}")
+            kind = Newer if VERSION < self.version <= VERSION + NEXT_VERSIONS else Reject
+            raise kind(f"{path} is of version {self.version}, this hub reads 1 to {VERSION}")
         self._through = "through" if self.version > 1 else "0"
         self._sum = "sum" if self._made and has_sums(db) else "NULL"
         self._wanted: dict[int, tuple[int, Mapping[int, Series]]] = {}
@@ -224,7 +230,7 @@ def open_day(path: Path) -> Iterator[DayReader]:
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False)
         yield DayReader(db, path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, TypeError, ValueError) as error:  # rows of a damaged file have any types
         raise Reject(f"{path}: {error}") from error
     finally:
         if db is not None:

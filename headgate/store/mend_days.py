@@ -18,6 +18,7 @@ from headgate.store.day_file import (
     STEPS,
     VERSION,
     BlockRow,
+    Newer,
     block_sum,
     day_path,
     days_in,
@@ -85,9 +86,11 @@ def fault(path: Path, *, whole: bool) -> str:
             reader.want(series)
             for key, shape, _ in reader.blocks():
                 reader.verify(key, shape)
+    except Newer as error:
+        raise Fatal(f"{error}: update headgate.Hub") from error
     except Reject as error:
-        if "update headgate.Hub" in str(error):
-            raise Fatal(str(error)) from error
+        if error.__cause__ is not None and is_busy(error):
+            raise Fatal(str(error)) from error.__cause__
         return str(error).removeprefix(f"{path}: ")
     except (sqlite3.DatabaseError, Fatal) as error:
         if is_busy(error):
@@ -112,7 +115,7 @@ def _salvage(path: Path, target: Path, known: Mapping[int, Series], replay: int 
                 try:
                     with transaction(new):
                         counts = _copy(old, new, known, replay)
-                except (sqlite3.DatabaseError, HeadgateError) as error:
+                except (sqlite3.DatabaseError, HeadgateError, TypeError, ValueError) as error:
                     if is_busy(error):
                         raise
         if counts.blocks:

@@ -29,10 +29,9 @@ from headgate.store.segments import (
     position_of,
     segment_of,
 )
+from headgate.store.sqlite import NEXT_VERSIONS
 
 _KINDS = max(RecordKind)
-_NEXT_VERSIONS = 8
-"""A version so little above ours is taken for a newer hub's; one further off for damage."""
 MAX_HOLES_TOLD = 8
 
 
@@ -153,7 +152,7 @@ def _head_fault(path: Path, head: bytes, number: int) -> str:
     if len(head) < HEADER.size or head[:4] != MAGIC:
         return "its header is damaged"
     _, version, own = HEADER.unpack(head)
-    if VERSION < version <= VERSION + _NEXT_VERSIONS and own == number:
+    if VERSION < version <= VERSION + NEXT_VERSIONS and own == number:
         raise Fatal(f"{path} is of version {version}, this hub reads 1 to {VERSION}: update headgate.Hub")
     return "its header is damaged" if not 1 <= version <= VERSION or own != number else ""
 

@@ -21,8 +21,17 @@ from headgate.store.day_file import day_path, days_in, open_day
 from headgate.store.quarantine import COMPANIONS, Note, Quarantine, mended
 from headgate.store.salvage import is_busy, readable, rows_by_id, rows_until_broken
 from headgate.store.segments import numbers_in
-from headgate.store.sqlite import connect
-from headgate.store.state import OUTBOX, State, outbox_sum, series_sum, small_sum, table_from_rows, table_text
+from headgate.store.sqlite import NEXT_VERSIONS, connect
+from headgate.store.state import (
+    OUTBOX,
+    VERSION,
+    State,
+    outbox_sum,
+    series_sum,
+    small_sum,
+    table_from_rows,
+    table_text,
+)
 from headgate.store.tables import saved_tables
 
 _TEXTS = {
@@ -81,10 +90,12 @@ def fault(path: Path) -> str:
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and db.execute("SELECT 1 FROM sqlite_master").fetchone() is None:
                 return ""  # cut while it was made
+            if not 1 <= version <= VERSION + NEXT_VERSIONS:
+                return f"no version of it is {version}"
             for (problem,) in db.execute("PRAGMA integrity_check(3)"):
                 if problem != "ok":
                     return str(problem)
-            return _wrong_sum(db) if version == 1 else ""
+            return _wrong_sum(db) if version == VERSION else ""
     except (sqlite3.DatabaseError, Fatal) as error:
         if is_busy(error):
             raise
@@ -136,8 +147,8 @@ def _salvage(path: Path, target: Path, blocks: Path, thing: str) -> Saved:
                     raise sqlite3.DatabaseError("missing")
                 with readable(path, target, grafted=grafted) as old:
                     complete = _copy(old, new, saved)
-            except (sqlite3.DatabaseError, OSError) as error:
-                if isinstance(error, OSError) or is_busy(error):
+            except (sqlite3.DatabaseError, TypeError, ValueError) as error:
+                if is_busy(error):
                     raise
                 complete = not path.exists()
                 saved.incomplete.append("all")

@@ -161,7 +161,7 @@ def around_damage(telling: Callable[[str], None] | None) -> Iterator[None]:
     """Go on behind what cannot be read, and tell; without `telling` it is raised."""
     try:
         yield
-    except (Reject, sqlite3.DatabaseError) as error:
+    except (Reject, sqlite3.DatabaseError, TypeError, ValueError) as error:
         if telling is None or is_busy(error):
             raise
         telling(str(error))
