@@ -130,7 +130,7 @@ def test_some_files_are_damaged(whole: Filled, tmp_path: Path, seed: int) -> Non
 
 @pytest.mark.slow("faults")
 def test_any_file_is_damaged(whole: Filled, tmp_path: Path, seed: int) -> None:
-    run(whole, 1_500, seed, tmp_path)
+    run(whole, 300, seed, tmp_path)
 
 
 def test_an_undamaged_root_is_left_alone(whole: Filled, tmp_path: Path) -> None:

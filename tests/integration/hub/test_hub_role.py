@@ -17,7 +17,6 @@ import pytest
 
 from headgate.bus.memory import MemoryBus, MemoryCloud
 from headgate.clock import SystemClock
-from headgate.errors import Fatal
 from headgate.model import ClockState, Frame, Series
 from headgate.roles.hub import HubTuning, run
 from headgate.roles.hub_pipeline import PipelineTuning
