@@ -13,6 +13,7 @@ import pytest
 
 from headgate.bus.memory import MemoryBus, MemoryCloud
 from headgate.clock import SystemClock
+from headgate.config.stateroot import StateRoot
 from headgate.model import Frame, Series
 from headgate.roles.hub import run
 from tests.integration.hub.test_hub_role import FAST
@@ -57,21 +58,20 @@ def fill(disk: Path) -> None:
 @pytest.mark.parametrize("outage", ["full", "read-only"])
 async def test_the_hub_waits_for_its_disk(disk: Path, outage: str, caplog: pytest.LogCaptureFixture) -> None:
     clock, cloud_bus, stop = SystemClock(), MemoryCloud(), asyncio.Event()
-    config = {"schema": 1, "stateRoot": str(disk / "root")}
-    bus = MemoryBus(cloud=cloud_bus, config=config)
+    bus = MemoryBus(cloud=cloud_bus, config={"schema": 1, "stateRoot": str(disk / "root")})
     bridge = ScriptedBridge(bus, clock, "modbus", TABLE)
     word = {"full": "the disk is full", "read-only": "the file system is read-only"}[outage]
+    if outage == "read-only":
+        StateRoot(disk / "root").create()
+        command("mount", "-o", "remount,ro", str(disk))
     async with bus, asyncio.TaskGroup() as group:
         with ScriptedCloud("gw", cloud_bus).attached(), bridge.attached():
             hub = group.create_task(run(bus, clock, stop, thing="gw", tuning=FAST))
             try:
-                await bridge.send([Frame(clock.boot_ms(), (0,), (1.0,))])
-                await bridge.until_acked()
                 if outage == "full":
+                    await bridge.send([Frame(clock.boot_ms(), (0,), (1.0,))])
+                    await bridge.until_acked()
                     fill(disk)
-                else:
-                    # As the kernel does it on errors: files that are open for writing do not hold it up.
-                    command("mount", "-o", "remount,ro,abort", str(disk))
                 async with asyncio.timeout(30):
                     while word not in caplog.text:
                         assert not hub.done()
@@ -80,6 +80,8 @@ async def test_the_hub_waits_for_its_disk(disk: Path, outage: str, caplog: pytes
                 assert not hub.done()
                 if outage == "full":
                     (disk / "filler").unlink()
-                    await bridge.until_acked()
+                else:
+                    command("mount", "-o", "remount,rw", str(disk))
+                await bridge.until_acked()
             finally:
                 stop.set()
