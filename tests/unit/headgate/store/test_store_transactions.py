@@ -150,7 +150,7 @@ def test_a_state_file_that_is_none_is_set_aside_and_told(tmp_path: Path) -> None
 
 def test_a_second_writer_is_told_who_is_the_first(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    with pytest.raises(Fatal, match=r"in use by another hub \(pid \d+\)"):
+    with pytest.raises(Fatal, match=r"in use by another hub \(pid \d+ since \S+\)"):
         opened(tmp_path)
     store.close()
     opened(tmp_path).close()
