@@ -44,6 +44,11 @@ class StateRoot:
         return self.path / "blocks"
 
     @property
+    def tables(self) -> Path:
+        """Directory of the newest tables of series, a second time, each `<content hash>.json`."""
+        return self.path / "tables"
+
+    @property
     def quarantine(self) -> Path:
         """Directory of files set aside because they could not be read."""
         return self.path / "quarantine"

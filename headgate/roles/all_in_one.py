@@ -22,6 +22,7 @@ from headgate.errors import Fatal, Reject
 from headgate.local import messages
 from headgate.roles import hub, process
 from headgate.roles.hub_config import state_root_of
+from headgate.roles.hub_life import pause
 from headgate.roles.process import Run, causes
 from headgate.sleeper import Sleeper
 
@@ -131,7 +132,7 @@ class _House:
                 if self._clock.boot_ms() - began_ms >= HEALTHY_MS:
                     again_ms = AGAIN_FIRST_MS
                 log.error("%s starts again in %g s", guest.name, again_ms / 1000)
-                await _either(stop, self._clock, again_ms)
+                await pause(stop, self._clock, again_ms)
                 again_ms = min(2 * again_ms, AGAIN_MAX_MS)
             else:
                 return
@@ -165,16 +166,6 @@ def _report(guest: Guest, error: BaseException) -> None:
         raise error
     known = isinstance(error, Reject | OSError) or type(error).__module__.startswith("headgate")
     log.error("%s: %s: %s", guest.name, type(error).__name__, error, exc_info=None if known else error)
-
-
-async def _either(stop: asyncio.Event, clock: Clock, wait_ms: int) -> None:
-    """Return after a while, or when `stop` is set."""
-    async with asyncio.TaskGroup() as group:
-        stopped = group.create_task(stop.wait(), name="stop")
-        waited = group.create_task(clock.sleep_until(clock.boot_ms() + wait_ms), name="start again")
-        await asyncio.wait((stopped, waited), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        waited.cancel()
 
 
 if __name__ == "__main__":

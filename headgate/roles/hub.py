@@ -30,6 +30,7 @@ from headgate.roles.hub_config import (
     state_root_of,
 )
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
+from headgate.roles.hub_life import live
 from headgate.roles.hub_local import LocalTopics
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
@@ -79,8 +80,8 @@ async def run(
 ) -> None:
     """Run until `stop` is set; then everything taken is sealed and committed before it returns.
 
-    `thing` is the gateway's name, from AWS_IOT_THING_NAME unless given. Raises Fatal (state root in use or of
-    a newer version, no thing name) and OSError (the disk fails).
+    `thing` is the gateway's name, from AWS_IOT_THING_NAME unless given. Raises Fatal (state root of a newer
+    version or not to be written, no thing name). It waits while the disk fails or another hub has the root.
     """
     name = thing or os.environ.get("AWS_IOT_THING_NAME")
     if not name:
@@ -88,8 +89,12 @@ async def run(
     first = await _first_config(bus, stop)
     if first is not None:
         root = StateRoot.at(str(state_root_of(first)))
-        site = await SiteStore(root).current()
-        await _Hub(bus, clock, name, root, site, first, tuning or HubTuning()).run(stop)
+
+        async def once() -> None:
+            site = await SiteStore(root).current()
+            await _Hub(bus, clock, name, root, site, first, tuning or HubTuning()).run(stop)
+
+        await live(once, root.path, clock, stop)
 
 
 class _Hub:

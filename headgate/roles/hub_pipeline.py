@@ -28,6 +28,7 @@ from headgate.roles.hub_alarms import Alarms, AlarmsTuning
 from headgate.roles.hub_fresh import Fresh, mark_of
 from headgate.roles.hub_time import HubTime, ReadClock
 from headgate.roles.hub_windows import Windows
+from headgate.store.quarantine import fields_of
 from headgate.store.replay import Journaled
 from headgate.store.state import Queued
 from headgate.store.store import Store
@@ -237,6 +238,8 @@ class Pipeline:
             )
         if self._time.is_sure:
             self.watch.tick(utc_ms, boot_ms)
+        notes = list(self.store.opening.untold)
+        self._reports += [reports.set_aside(fields_of(note)) for note in notes]
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
@@ -251,6 +254,7 @@ class Pipeline:
                     queued.append(
                         tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
+                tx.told(notes)
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
                 tx.boots(boots.items())
@@ -260,6 +264,7 @@ class Pipeline:
                 length_ms, replay = self.windows.default.length_ms, self._needed()
                 self.watch.save(tx, self._end, replay, utc_ms)
                 tx.consumed(packed=self._end, replay=replay, window_length_ms=length_ms)
+            self.store.opening.were_told(notes)
             if self.told is not None:
                 self.told(self._closed, self.watch.events)
             self._fresh.were_saved(fresh)

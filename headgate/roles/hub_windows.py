@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from headgate.columns import Columns
 from headgate.limited_log import LimitedLog
-from headgate.model import Quality, Series, Window
+from headgate.model import Batch, Quality, Series, Window
 from headgate.store.doubted import Doubted
 from headgate.store.query import Column
 from headgate.store.replay import Journaled
@@ -109,7 +109,7 @@ class Windows:
         batch = item.batch
         heard = self._heard.get(batch.bridge)
         if heard is None:
-            heard = self._heard[batch.bridge] = _Heard(self._source({}), boot_ms)
+            heard = self._heard[batch.bridge] = _Heard(self._new_source(batch), boot_ms)
         heard.boot_ms = boot_ms
         source = heard.source
         source.began(item.position, batch.clock, fresh=fresh)
@@ -124,6 +124,13 @@ class Windows:
                     shape = source.shape(key, [table[i] for i in frame.series])
                 shape.add(frame.boot_ms + batch.utc_offset_ms, frame.values, frame.quality)
         source.ended()
+
+    def _new_source(self, batch: Batch) -> Source:
+        """Where state.db was lost, windows whose first samples may be missing are not sent: others were."""
+        if not self._store.opening.rebuilt:
+            return self._source({})
+        times = [frame.boot_ms + batch.utc_offset_ms for frame in batch.frames]
+        return self._source({}, born_ms=max(times, default=0) + 1)
 
     def take_late(self) -> dict[str, int]:
         """How many samples of which bridge came, since the last call, when their window was closed."""

@@ -44,6 +44,9 @@ def replayed(
             if record.kind == RecordKind.DICTIONARY:
                 learn(table_from_rows(json.loads(record.payload)))
                 continue
+            if record.kind == RecordKind.GAP:
+                expander.lose()
+                continue
             if record.kind == RecordKind.BATCH:
                 found = [batches.decode(record.payload)]
             elif record.kind in (RecordKind.BATCHES, RecordKind.WAITING):

@@ -11,6 +11,9 @@ from types import MappingProxyType
 from headgate.config.stateroot import sync_directory
 from headgate.errors import Fatal
 
+NEXT_VERSIONS = 8
+"""A version so little above ours is taken for a newer hub's; one further off for damage."""
+
 
 def connect(path: Path, *, wal: bool) -> sqlite3.Connection:
     """Open for writing, from any thread (one at a time); transactions begin and end where told.

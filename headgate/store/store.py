@@ -29,11 +29,14 @@ from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
 from headgate.store.journal import SEGMENT_BYTES, Journal
 from headgate.store.lock import RootLock
+from headgate.store.opening import mend
+from headgate.store.quarantine import Note
 from headgate.store.query import Column, lines, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, segment_of, start_of_segment
 from headgate.store.state import Progress, Queued, State, table_text
+from headgate.store.tables import save_table
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -62,6 +65,7 @@ class Store:
         disk: Disk | None = None,
     ) -> None:
         self._root = root.path
+        self._state_root = root
         self._thing = thing
         self._epoch = epoch
         self._broken = False
@@ -69,22 +73,28 @@ class Store:
         with ExitStack() as opened:
             self._lock = RootLock(root.lock)
             opened.callback(self._lock.close)
+            self.opening = mend(root, thing)
             self.state = State(root.state_db, thing)
             opened.callback(self.state.close)
             self._progress = self.state.progress()
-            self._ids = self.state.series_ids()
+            self._ids = self.state.series_ids() | self.opening.ids
             self._blocks = Blocks(root.blocks, self._ids)
             opened.callback(self._blocks.close)
             progress = self._progress
             needed = max(progress.packed, progress.blocks, self._blocks.newest_through())
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
+            if self.opening.again:  # each file says itself what it holds
+                self._progress = replace(progress, blocks=progress.replay)
             self._opened = opened.pop_all()
+        self._damaged: dict[int, str] = {}
         self._runs = self.state.runs()
         self._fresh_runs: dict[tuple[str, int], int] = {}
         self._ends = self.state.stream_ends()
         self._seqs: dict[str, int] = {}
-        self._fresh_ids: dict[Series, int] = {}
+        self._fresh_ids = dict(self.opening.ids)
+        self._newest_id = max(self._ids.values(), default=0)
+        self._days: list[int] = []
         self._tables = self.state.dictionaries()
         self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
         self._head = Head(self.journal.end)
@@ -177,7 +187,8 @@ class Store:
         if id(shape) not in self._numbered:
             for series in shape.series:
                 if series not in self._ids:
-                    number = len(self._ids) + 1
+                    self._newest_id += 1
+                    number = self._newest_id
                     self._ids[series] = self._fresh_ids[series] = number
             if len(self._numbered) >= MAX_SHAPES:
                 self._numbered.clear()
@@ -199,6 +210,10 @@ class Store:
         self._blocks.write(self._head.waiting(), end)
         self._head.sealed(end)
         self._progress = replace(self._progress, blocks=end)
+        while self._damaged:
+            day, _ = self._damaged.popitem()
+            self._blocks.forget(day)
+            self.opening.mend(self._state_root, day, self._ids)
 
     # Reads; these may be called from any thread, and wait for no write.
 
@@ -210,20 +225,34 @@ class Store:
         Slices of time follow each other in the order asked for; each holds a bounded number of samples.
         """
         snapshot = self._head.snapshot()
-        return query(self._blocks.folder, snapshot, names, from_ms, to_ms, newest_first=newest_first)
+        return query(
+            self._blocks.folder,
+            snapshot,
+            names,
+            from_ms,
+            to_ms,
+            newest_first=newest_first,
+            damaged=self._found_damaged,
+        )
 
     def downsampled(
         self, names: Collection[str], from_ms: int, to_ms: int, step_ms: int, *, newest_first: bool = False
     ) -> Iterator[tuple[Series, list[Bucket]]]:
         """As `query`, in buckets that start at multiples of `step_ms`."""
         found = lines(
-            self._blocks.folder, self._head.snapshot(), names, from_ms, to_ms, newest_first=newest_first
+            self._blocks.folder,
+            self._head.snapshot(),
+            names,
+            from_ms,
+            to_ms,
+            newest_first=newest_first,
+            damaged=self._found_damaged,
         )
         return downsampled(found, step_ms, newest_first=newest_first)
 
     def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
         """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
-        return newest(self._blocks.folder, self._head.snapshot(), names)
+        return newest(self._blocks.folder, self._head.snapshot(), names, self._found_damaged)
 
     def series(self) -> list[Series]:
         """Every series of which there was a sample, by name and revision."""
@@ -249,6 +278,12 @@ class Store:
     def queued(self, after_row: int, limit: int) -> list[Queued]:
         """Waiting envelopes sealed after the one in `after_row`, oldest first."""
         return self.state.queued(after_row, limit)
+
+    def _found_damaged(self, day: int, why: str) -> None:
+        """What is left of the file takes its place with the next seal; until then it is read around."""
+        if day not in self._damaged:
+            log.error("%s; it is read around until it is mended", why)
+            self._damaged[day] = why
 
     # For Tx.
 
@@ -298,10 +333,15 @@ class Store:
         state.put_runs(self._fresh_runs, self.journal.end)
         state.put_series(self._fresh_ids.items())
         for key, table in self._fresh_tables.items():
+            save_table(self._state_root.tables, key, table)
             state.put_dictionary(key, table)
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
         state.put_progress(self._progress)
+        days = self._blocks.days()
+        if days != self._days:
+            state.put_days(days)
+            self._days = days
 
 
 def _runs_of(appended: Sequence[Journaled]) -> Iterator[tuple[int, int]]:
@@ -394,6 +434,11 @@ class Tx:
         """Where samples of uncertain time may lie."""
         self._state()
         self._store.state.doubted.put(ranges)
+
+    def told(self, notes: Sequence[Note]) -> None:
+        """Reports of these files set aside are in envelopes of this transaction."""
+        self._state()
+        self._store.state.put_told(note.id for note in notes)
 
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""

@@ -17,7 +17,6 @@ import pytest
 
 from headgate.bus.memory import MemoryBus, MemoryCloud
 from headgate.clock import SystemClock
-from headgate.errors import Fatal
 from headgate.model import ClockState, Frame, Series
 from headgate.roles.hub import HubTuning, run
 from headgate.roles.hub_pipeline import PipelineTuning
@@ -200,12 +199,20 @@ async def test_unsynced_samples_wait_for_the_clock_also_over_a_restart(tmp_path:
         assert {reader.load(body)["clock"] for body in sent} == {"synced"}
 
 
-async def test_a_second_hub_is_told_who_holds_the_state_root(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world, world.hub():
-        await world.bridge.send(world.frames(1))
-        await world.bridge.until_acked()
-        with pytest.raises(Fatal, match=r"in use by another hub \(pid \d+\)"):
-            await run(world.bus, world.clock, asyncio.Event(), thing="gw", tuning=FAST)
+async def test_a_second_hub_says_who_holds_the_state_root_and_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        async with a_world(tmp_path) as world, world.hub():
+            await world.bridge.send(world.frames(1))
+            await world.bridge.until_acked()
+            group.create_task(run(world.bus, world.clock, stop, thing="gw", tuning=FAST))
+            async with asyncio.timeout(10):
+                while "in use by another hub (pid " not in caplog.text:
+                    await asyncio.sleep(0.01)
+        stop.set()
+    assert len([line for line in caplog.messages if "in use by another hub" in line]) == 1
 
 
 def a_site(path: Path, length_s: object = 2) -> dict[str, str]:
