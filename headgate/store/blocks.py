@@ -75,6 +75,17 @@ class Blocks:
                 found = max(found, reader.through())
         return found
 
+    def forget(self, day: int) -> None:
+        """Let go of a day's file, which is to be removed."""
+        if day in self._open:
+            self._finish(day)
+        self._through.pop(day, None)
+
+    def trim(self) -> None:
+        """Take the write-ahead logs into their files, and leave them empty."""
+        for db in self._open.values():
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def _write_day(self, day: int, items: Sequence[Unsealed], end: int) -> None:
         through = self.through(day)
         shapes: dict[int, list[Stretch]] = {}

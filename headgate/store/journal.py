@@ -85,6 +85,13 @@ class Journal:
         """Whether a record goes to this segment."""
         return self._offset + FRAME.size + 1 + len(payload) <= self._capacity
 
+    def growth_bytes(self, size_bytes: int, records: int) -> int:
+        """How much more the journal may take on the disk with so many records of together `size_bytes`."""
+        whole = size_bytes + records * (FRAME.size + 1)
+        if self._offset + whole <= self._capacity and self._number == self._segments[-1]:
+            return 0
+        return whole + records * (self._segment_bytes + HEADER.size)
+
     def roll(self) -> None:
         """Let the next record start a new segment."""
         self._capacity = 0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from headgate.model import Series, Value
 from headgate.store.arrays import Line, Shape, Stretch, Times, joined, joined_lines
-from headgate.store.day_file import DAY_MS, day_path, days_in, open_day
+from headgate.store.day_file import DAY_MS, day_path, days_in, open_day_if_there
 from headgate.store.head import Snapshot
 
 SLICE_SAMPLES = 800_000
@@ -89,8 +89,10 @@ def lines(
             continue
         with ExitStack() as opened:
             sources = [source for source in memory if source.first_ms < high and source.last_ms >= low]
+            reader = None
             if day in files:
-                reader = opened.enter_context(open_day(day_path(folder, day)))
+                reader = opened.enter_context(open_day_if_there(day_path(folder, day)))
+            if reader is not None:
                 found = reader.find(wanted, low, high, snapshot.sealed)
                 blocks = [
                     _Source(f.first_ms, f.last_ms, f.samples, partial(reader.lines, f.key)) for f in found
@@ -129,9 +131,10 @@ def _newest_of_day(
     """The newest sample of each line in each source that may hold the day's newest, oldest seal first."""
     low, high = day * DAY_MS, (day + 1) * DAY_MS
     if day_path(folder, day).exists():
-        with open_day(day_path(folder, day)) as reader:
-            for found in reader.find_newest(names, snapshot.sealed):
-                yield from _last_rows(reader.lines(found.key), low, high, names)
+        with open_day_if_there(day_path(folder, day)) as reader:
+            if reader is not None:
+                for found in reader.find_newest(names, snapshot.sealed):
+                    yield from _last_rows(reader.lines(found.key), low, high, names)
     for source in memory:
         if source.first_ms < high and source.last_ms >= low:
             yield from _last_rows(source.read(), low, high, names)

@@ -16,6 +16,7 @@ from pathlib import Path
 from headgate.errors import Reject
 from headgate.model import Ack, Envelope, EnvelopeId, Series, series_row
 from headgate.store.requests import RequestRows
+from headgate.store.shed_rows import ShedRows, grow_and_shrink
 from headgate.store.sqlite import connect, migrate, transaction
 
 VERSION = 1
@@ -77,7 +78,9 @@ class State:
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
         self._db.execute(_ADDED)
+        grow_and_shrink(self._db)
         self.requests = RequestRows(self._db)
+        self.shed = ShedRows(self._db)
 
     def close(self) -> None:
         """Close the file; a transaction under way is rolled back."""
