@@ -31,8 +31,10 @@ from headgate.roles.hub_config import (
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
 from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
+from headgate.roles.hub_retention import HubRetention
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
+from headgate.store.config import StoreConfig
 from headgate.store.state import Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
@@ -140,6 +142,8 @@ class _Hub:
         )
         if self._site is not None:
             self._requests.configured(self._site.devices, writes=self._site.writes)
+        limits = self._site.store if self._site else StoreConfig()
+        self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
         self._urgent = False
         self._committer = Sleeper(clock)
         self._complaints = LimitedLog(log)
@@ -184,6 +188,7 @@ class _Hub:
             "uplink": self._uplink.run,
             "requests": self._requests.run,
             "bridges": self._bridges.run,
+            "retention": lambda: self._retention.run(self._writer, self._uplink),
             "status": self._report_regularly,
         }
         async with asyncio.TaskGroup() as group:
@@ -232,7 +237,11 @@ class _Hub:
 
     async def _commit(self) -> None:
         arrived = self._intake.take()
-        if arrived.batches or arrived.tables:
+        if not (arrived.batches or arrived.tables):
+            pass
+        elif not await self._writer.call(self._retention.admits, arrived):
+            self._intake.give_back(arrived)
+        else:
             await self._writer.call(self._pipeline.commit, arrived, self._clock.boot_ms())
             self._intake.committed(arrived)
             self._requests.committed(arrived)
@@ -244,6 +253,7 @@ class _Hub:
             self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
         )
         self._uplink.offer(sealed)
+        self._retention.wake()
 
     async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
         return await self._writer.call(self._store.queued, after_row, limit)
@@ -310,6 +320,7 @@ class _Hub:
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
+        await self._writer.call(self._retention.retention.configure, site.store)
         self._bridges.announce_now()
 
     # Words to others.
@@ -327,7 +338,7 @@ class _Hub:
             "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
             "malformed %d, marked %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
-            "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d",
+            "offline %d; journal %d B; %s; requests ok %d, refused %d, failed %d, expired %d, repeated %d",
             taken.batches,
             taken.samples,
             taken.windows,
@@ -346,6 +357,7 @@ class _Hub:
             sent.refused,
             sent.offline,
             self._store.journal.size_bytes,
+            self._retention.status(),
             asked.ok,
             asked.refused,
             asked.failed,

@@ -26,6 +26,8 @@ from headgate.modbus import config as modbus
 from headgate.requests import permits
 from headgate.requests.directory import devices_of
 from headgate.roles.site_reading import read_site
+from headgate.store import config as store
+from headgate.store.config import StoreConfig
 from headgate.threads import in_thread
 from headgate.uplink import config as uplink
 from headgate.uplink.config import UplinkConfig
@@ -78,6 +80,7 @@ class Site:
     devices: Mapping[str, str] = field(default_factory=dict)
     writes: bool = False
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -126,6 +129,7 @@ def parse_site(data: bytes, source: str) -> Site:
         devices_of(document),
         sections["requests"].writes,
         sections["uplink"],
+        sections["store"],
     )
 
 
@@ -200,6 +204,7 @@ OWNERS = {
     "files": files.parse,
     "requests": permits.parse,
     "uplink": uplink.parse,
+    "store": store.parse,
 }
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 

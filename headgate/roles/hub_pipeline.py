@@ -7,7 +7,7 @@ only; after a crash the journal is replayed from the position in state.db, and b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -31,6 +31,11 @@ from headgate.store.replay import Journaled
 from headgate.store.state import Queued
 from headgate.store.store import Store
 from headgate.window.config import WindowsConfig
+
+OUTBOX_FACTOR, OUTBOX_BYTES = 3, 256 * 1024
+"""What a transaction takes of the disk for each byte of its envelopes, log included; and besides."""
+SAMPLE_BYTES, BLOCK_BYTES = 20, 128 * 1024
+"""What a sample takes at most while it is written to a day file, log included; and the file besides."""
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +107,9 @@ class Pipeline:
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
     _mark_seq: int = 1
+    room: Callable[[int], bool] = lambda _: True
+    """Whether so many bytes more may be written; what may not waits (`deferred`) or is tried again."""
+    deferred: bool = False
     _end: int = 0
     _blocks_boot_ms: int = 0
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
@@ -216,6 +224,14 @@ class Pipeline:
         parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
+        size_bytes = sum(len(part.text) for _, part in parts)
+        self.deferred = bool(parts) and not self.room(OUTBOX_FACTOR * size_bytes + OUTBOX_BYTES)
+        if self.deferred:
+            if acks:
+                with self.store.begin() as tx:
+                    for ack in acks:
+                        tx.acknowledge(ack)
+            return []
         fresh = self._fresh.unsaved()
         if parts or acks or fresh or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
@@ -232,6 +248,8 @@ class Pipeline:
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
             self._fresh.were_saved(fresh)
+            self.counters.windows += sum(not window.revision for window in self._closed)
+            self.counters.corrected += sum(window.revision > 0 for window in self._closed)
             self._raw, self._closed, self._reports, self._events = [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
@@ -313,8 +331,6 @@ class Pipeline:
                 ]
                 parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
-            self.counters.windows += sum(not window.revision for window in closed)
-            self.counters.corrected += sum(window.revision > 0 for window in closed)
             parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
         return parts
 
@@ -327,5 +343,12 @@ class Pipeline:
     def _seal_blocks(self, boot_ms: int) -> None:
         due = boot_ms - self._blocks_boot_ms >= self.tuning.blocks_every_ms
         if due or self.store.unsealed_samples >= self.tuning.blocks_samples:
-            self._blocks_boot_ms = boot_ms
-            self.store.seal_blocks(self._end)
+            self.seal_blocks(boot_ms)
+
+    def seal_blocks(self, boot_ms: int) -> None:
+        """Put what is in memory into blocks now, where there is room; nothing before an id is durable."""
+        samples = self.store.unsealed_samples
+        if self.store.unsaved_ids or (samples and not self.room(SAMPLE_BYTES * samples + BLOCK_BYTES)):
+            return
+        self._blocks_boot_ms = boot_ms
+        self.store.seal_blocks(self._end)

@@ -81,6 +81,11 @@ class Blocks:
             self._finish(day)
         self._through.pop(day, None)
 
+    def forget_path(self, path: Path) -> None:
+        """As `forget`, by the file's path."""
+        for day in [day for day in self.days() if day_path(self.folder, day) == path]:
+            self.forget(day)
+
     def trim(self) -> None:
         """Take the write-ahead logs into their files, and leave them empty."""
         for db in self._open.values():

@@ -23,7 +23,7 @@ class Bucket:
     first: Value
     last: Value
     kept_ms: int = 0
-    """Put together, in part at least, from windows of this length, for the raw samples are shed; 0: is not."""
+    """Put together, in part at least, from windows of this length, the raw ones being shed; 0: it is not."""
 
     def plus(self, later: Bucket) -> Bucket:
         """Together with what is later of the same bucket."""

@@ -77,6 +77,11 @@ class Journal:
         return position_of(self._number, self._offset)
 
     @property
+    def segments(self) -> list[int]:
+        """The segments that are there, ascending."""
+        return list(self._segments)
+
+    @property
     def segment(self) -> int:
         """The number of the segment that the next record may go to."""
         return self._number

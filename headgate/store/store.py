@@ -120,6 +120,11 @@ class Store:
         """Samples that wait in memory to become blocks."""
         return self._head.samples
 
+    @property
+    def unsaved_ids(self) -> bool:
+        """Whether series are new whose ids the next transaction makes durable; no blocks before it."""
+        return bool(self._fresh_ids)
+
     def runs(self) -> dict[tuple[str, int], int]:
         """Up to which seq each (bridge, run_id) is held."""
         return dict(self._runs)
@@ -198,8 +203,11 @@ class Store:
 
     def removed(self, files: Sequence[Leaving]) -> None:
         """Remove files that a durable transaction let go (`Tx.leave`), and note that it is done."""
-        for file in files:
-            self._remove(file)
+        try:
+            for file in files:
+                self._remove(file)
+        except OSError as error:  # a file that stays must not take new samples, which would go with it
+            raise Fatal(f"state root {self._root}: {error}; it is to be removed") from error
 
     def trim(self) -> None:
         """Empty the write-ahead logs: their bytes are given back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from headgate.model import Series
@@ -29,8 +29,9 @@ class Thinning:
         with open_day(day_path(blocks, day)) as reader:
             self.through = reader.through()
         self._gone = day_contents(blocks, day)
-        self._waiting = _grouped(self._gone)
-        self.writer = WindowsWriter(part, coarsened(self._gone, step_ms))
+        step_ms = coarsened(self._gone, step_ms)
+        self._waiting = _grouped(self._gone, step_ms)
+        self.writer = WindowsWriter(part, step_ms)
 
     @property
     def gone(self) -> Sequence[Gone]:
@@ -70,18 +71,21 @@ def day_contents(blocks: Path, day: int) -> list[Gone]:
     return [Gone(series[one], *numbers) for one, numbers in found.items() if one in series]
 
 
-def coarsened(gone: Iterable[Gone], step_ms: int) -> int:
+def coarsened(gone: Sequence[Gone], step_ms: int) -> int:
     """The length of windows that hold MIN_SAMPLES on average, or the longest there is."""
-    spans = [(one.samples, one.last_ms - one.first_ms + 1) for one in gone]
-    samples = sum(samples for samples, _ in spans)
+    samples = sum(one.samples for one in gone)
     for factor in COARSER:
-        windows = sum(min(count, span // (step_ms * factor) + 1) for count, span in spans)
-        if samples >= MIN_SAMPLES * windows:
+        if samples >= MIN_SAMPLES * sum(_windows(one, step_ms * factor) for one in gone):
             return step_ms * factor
     return step_ms * COARSER[-1]
 
 
-def _grouped(gone: Sequence[Gone]) -> list[list[Gone]]:
+def _windows(one: Gone, step_ms: int) -> int:
+    """How many windows there are at most."""
+    return min(one.samples, (one.last_ms - one.first_ms) // step_ms + 2)
+
+
+def _grouped(gone: Sequence[Gone], step_ms: int) -> list[list[Gone]]:
     """Series that stand together in the file, of about SLICE_SAMPLES; revisions of a name in one group."""
     names: dict[str, list[Gone]] = {}
     for one in gone:
@@ -89,10 +93,12 @@ def _grouped(gone: Sequence[Gone]) -> list[list[Gone]]:
     groups: list[list[Gone]] = []
     room = 0
     for some in names.values():
-        samples = sum(one.samples for one in some)
-        if not groups or samples > room:
+        cost = max(
+            sum(one.samples for one in some), MIN_SAMPLES * sum(_windows(one, step_ms) for one in some)
+        )
+        if not groups or cost > room:
             groups.append([])
             room = SLICE_SAMPLES
         groups[-1] += some
-        room -= samples
+        room -= cost
     return groups

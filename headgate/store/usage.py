@@ -49,6 +49,11 @@ class Usage:
                 found[kind] += _size(entry)
         return found
 
+    def forget(self, *paths: Path) -> None:
+        """These directories changed, maybe without looking it: what was known of them is read again."""
+        for path in paths:
+            self._known.pop(path, None)
+
     def _below(self, path: Path) -> int:
         known = self._known.get(path)
         try:
