@@ -84,8 +84,9 @@ class HubRetention:
         """For the status line."""
         found = self.retention.counters
         return (
-            f"kept {self.retention.used_bytes} of {self.retention.cap_bytes} B; "
-            f"shed: samples {found.samples}, downsampled {found.thinned}, envelopes {found.envelopes}, files {found.files}, "
+            f"kept {self.retention.used_bytes} of {self.retention.cap_bytes} B; shed: "
+            f"samples {found.samples}, downsampled {found.thinned}, envelopes {found.envelopes}, "
+            f"files {found.files}, "
             f"batches refused {found.refused}"
         )
 
