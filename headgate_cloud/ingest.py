@@ -22,6 +22,7 @@ import boto3
 from headgate_cloud.decoder import Previous
 from headgate_cloud.intake import Arrival, Rejection, acknowledgement, progress, read
 from headgate_cloud.reports import Reports
+from headgate_cloud.shed import take_tombstone
 from headgate_cloud.tables import Kept, Tables
 
 # DynamoDB answers in a few ms, so a batch of 100 in eight threads takes about as many tens of them.
@@ -112,6 +113,7 @@ class Ingest:
             )
         else:
             self.reports.take(found)
+            take_tombstone(self.tables, found, self.say)
         return found, kept
 
     def _reject(self, rejection: Rejection) -> None:

@@ -53,7 +53,7 @@ class Tables:
             "codec": {"S": arrival.codec},
             "received_ms": {"N": str(arrival.received_ms)},
         }
-        condition = "attribute_not_exists(seq)"
+        condition = "attribute_not_exists(seq) OR attribute_exists(shed)"  # a mark is no envelope
         if arrival.flaw is not None:
             item["rejected"] = {"S": arrival.flaw}
         else:
