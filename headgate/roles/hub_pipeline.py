@@ -225,7 +225,9 @@ class Pipeline:
         queued: list[Queued] = []
         acks = list(acks)
         size_bytes = sum(len(part.text) for _, part in parts)
-        self.deferred = bool(parts) and not self.room(OUTBOX_FACTOR * size_bytes + OUTBOX_BYTES)
+        self.deferred = bool(parts) and not self.room(
+            OUTBOX_FACTOR * size_bytes + OUTBOX_BYTES * (1 + bool(acks))
+        )
         if self.deferred:
             if acks:
                 with self.store.begin() as tx:

@@ -21,7 +21,7 @@ from headgate.store import pack
 from headgate.store.arrays import Stretch, joined
 from headgate.store.day_file import DAY_MS, SCHEMA, STEPS, VERSION, day_path, days_in, open_day
 from headgate.store.head import Unsealed
-from headgate.store.sqlite import connect, migrate, transaction
+from headgate.store.sqlite import connect, migrate, pending_bytes, transaction
 
 OPEN_DAYS = 2
 """Files kept open for writing: today's, and one more for what comes late."""
@@ -85,6 +85,10 @@ class Blocks:
         """As `forget`, by the file's path."""
         for day in [day for day in self.days() if day_path(self.folder, day) == path]:
             self.forget(day)
+
+    def pending_bytes(self) -> int:
+        """By how much files grow once their write-ahead logs are taken into them."""
+        return sum(pending_bytes(db, day_path(self.folder, day)) for day, db in self._open.items())
 
     def trim(self) -> None:
         """Take the write-ahead logs into their files, and leave them empty."""

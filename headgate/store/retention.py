@@ -298,8 +298,9 @@ class Retention:
         return self._used(boot_ms) + 2 * STEP_BYTES // 3 <= self.cap_bytes
 
     def _used(self, boot_ms: int) -> int:
+        """What lies there, and what will when the write-ahead logs are taken into their files."""
         self.used_bytes = sum(self.use(boot_ms).values())
-        return self.used_bytes
+        return self.used_bytes + self._store.pending_bytes()
 
     def _give_up(self, thinning: Thinning) -> None:
         thinning.writer.abandon()

@@ -17,7 +17,7 @@ from headgate.errors import Reject
 from headgate.model import Ack, Envelope, EnvelopeId, Series, series_row
 from headgate.store.requests import RequestRows
 from headgate.store.shed_rows import ShedRows, grow_and_shrink
-from headgate.store.sqlite import connect, migrate, transaction
+from headgate.store.sqlite import connect, migrate, pending_bytes, transaction
 
 VERSION = 1
 RUNS_KEPT = 4
@@ -75,6 +75,7 @@ class State:
 
     def __init__(self, path: Path, thing: str) -> None:
         self._thing = thing
+        self._path = path
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
         self._db.execute(_ADDED)
@@ -85,6 +86,10 @@ class State:
     def close(self) -> None:
         """Close the file; a transaction under way is rolled back."""
         self._db.close()
+
+    def pending_bytes(self) -> int:
+        """By how much the file grows once its write-ahead log is taken into it."""
+        return pending_bytes(self._db, self._path)
 
     def transaction(self) -> AbstractContextManager[None]:
         """All of what is written inside, or nothing; durable when left."""

@@ -214,6 +214,10 @@ class Store:
         self.state.shed.trim()
         self._blocks.trim()
 
+    def pending_bytes(self) -> int:
+        """By how much files grow once the write-ahead logs are taken into them."""
+        return self.state.pending_bytes() + self._blocks.pending_bytes()
+
     @property
     def blocks(self) -> Blocks:
         """The day files."""

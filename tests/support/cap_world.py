@@ -128,14 +128,14 @@ class CapWorld:
         """Envelopes, and what the cloud acknowledges meanwhile."""
         acks = []
         if self.online and self.random.random() < 0.7:
-            waiting = self.store.queued(0, 300)
+            waiting = self.store.queued(0, 100)
             self.acked |= {_key(item) for item in waiting}
             acks = [Ack(s, e, 0, [(n, n)]) for s, e, n in map(_key, waiting)]
         self._seen(self.pipeline.seal(acks, START_MS + self._boot_ms, self._boot_ms))
 
     def step(self) -> Step:
         """One step of retention; killed between its commit and the removal of files now and then."""
-        removed = self.store.removed
+        store, removed = self.store, self.store.removed
         kill = self.random.random() < 0.03
         copies: list[Path] = []
 
@@ -144,7 +144,7 @@ class CapWorld:
             raise Killed
 
         if kill:
-            self.store.removed = cut  # type: ignore[method-assign,assignment]  # the moment that matters
+            store.removed = cut  # type: ignore[method-assign,assignment]  # the moment that matters
         try:
             step = self.hub.step()
         except Killed:
@@ -152,7 +152,7 @@ class CapWorld:
             self.crash(to=copies[0])
             return Step(more=True)
         finally:
-            self.store.removed = removed  # type: ignore[method-assign]
+            store.removed = removed  # type: ignore[method-assign]
         self._seen(step.told)
         return step
 
