@@ -210,7 +210,11 @@ class Pipeline:
 
         The returned envelopes are durable and may be published.
         """
-        self._closed += self._windows.take_closed(boot_ms)
+        self._closed += [
+            window
+            for window in self._windows.take_closed(boot_ms)  # what is made again needs all its samples
+            if not window.revision or self.store.is_whole(window.start_ms, window.start_ms + window.length_ms)
+        ]
         for bridge, late in self._windows.take_late().items():
             self.counters.late += late
             self._complaints.warning(

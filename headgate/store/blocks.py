@@ -81,11 +81,6 @@ class Blocks:
             self._finish(day)
         self._through.pop(day, None)
 
-    def forget_path(self, path: Path) -> None:
-        """As `forget`, by the file's path."""
-        for day in [day for day in self.days() if day_path(self.folder, day) == path]:
-            self.forget(day)
-
     def pending_bytes(self) -> int:
         """By how much files grow once their write-ahead logs are taken into them."""
         return sum(pending_bytes(db, day_path(self.folder, day)) for day, db in self._open.items())

@@ -25,7 +25,7 @@ from headgate.store.state import Queued
 from headgate.store.store import Seal, Store
 from headgate.store.thinning import Thinning, day_contents
 from headgate.store.usage import Usage, size_of
-from headgate.store.windows_file import Gone, files_in, next_path, open_windows
+from headgate.store.windows_file import Gone, day_of, files_in, next_path, open_windows
 
 RESERVE_PART = 16
 """Of the cap, what is kept free ahead of writes: a minute's at least."""
@@ -319,12 +319,13 @@ class Retention:
 
     def _let_go(self, path: Path, reports: Sequence[Report], file: Leaving | None = None) -> Step:
         file = file or Leaving(self._name(path))
+        raw = path.parent == self._root.blocks
         with self._store.begin() as tx:
-            tx.leave(file)
+            tx.leave(file, day_of(path.stem) if raw else None)
             told = self._report(tx.enqueue, reports)
         self._repeats = 0
-        if path.parent == self._root.blocks:
-            self._store.blocks.forget_path(path)
+        if raw:
+            self._store.blocks.forget(day_of(path.stem))
         self._store.removed([file])
         self._usage.forget(path.parent, self._root.windows)
         log.info("%s: %s removed, %d reports", self._why, file.path, len(reports))

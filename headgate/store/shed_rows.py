@@ -51,6 +51,7 @@ class ShedRows:
         self._db = db
         self._looked: dict[str, int] = {}
         db.execute(_TABLE)
+        db.execute("CREATE TABLE IF NOT EXISTS shed_days(day INTEGER PRIMARY KEY)")
 
     def leaving(self) -> list[Leaving]:
         """The files whose removal is decided and not known to be done."""
@@ -64,6 +65,14 @@ class ShedRows:
     def left(self, path: str) -> None:
         """It is done."""
         self._db.execute("DELETE FROM leaving WHERE path = ?", (path,))
+
+    def days(self) -> set[int]:
+        """The days (since 1970) of which raw samples were shed."""
+        return {day for (day,) in self._db.execute("SELECT day FROM shed_days")}
+
+    def add_day(self, day: int) -> None:
+        """Raw samples of this one are shed."""
+        self._db.execute("INSERT OR IGNORE INTO shed_days(day) VALUES(?)", (day,))
 
     def oldest(self, limit: int = SHED_AT_ONCE) -> list[Candidate]:
         """The envelopes that go first: the oldest of the backlog, then live ones, then alarms and reports."""

@@ -76,6 +76,7 @@ class Store:
                 self._remove(file)
             for part in root.windows.glob("*.part"):
                 part.unlink()
+            self._shed_days = self.state.shed.days()
             self._progress = self.state.progress()
             self._ids = self.state.series_ids()
             self._blocks = Blocks(root.blocks, self._ids)
@@ -200,6 +201,10 @@ class Store:
         self._blocks.write(self._head.waiting(), end)
         self._head.sealed(end)
         self._progress = replace(self._progress, blocks=end)
+
+    def is_whole(self, from_ms: int, to_ms: int) -> bool:
+        """Whether no raw samples with from_ms <= t < to_ms were shed."""
+        return self._shed_days.isdisjoint(range(from_ms // DAY_MS, -(-to_ms // DAY_MS)))
 
     def removed(self, files: Sequence[Leaving]) -> None:
         """Remove files that a durable transaction let go (`Tx.leave`), and note that it is done."""
@@ -404,10 +409,13 @@ class Tx:
         self._state()
         self._store.state.put_fresh(changed)
 
-    def leave(self, file: Leaving) -> None:
-        """Decide that a file goes; call `Store.removed` once this is durable."""
+    def leave(self, file: Leaving, day: int | None = None) -> None:
+        """Decide that a file goes, of a `day` its raw samples; call `Store.removed` once this is durable."""
         self._state()
         self._store.state.shed.leave(file)
+        if day is not None:
+            self._store.state.shed.add_day(day)
+            self._store._shed_days.add(day)
 
     def shed(self, envelopes: Sequence[Candidate]) -> None:
         """Take envelopes out of the outbox that the cloud does not have."""

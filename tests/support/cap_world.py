@@ -144,7 +144,7 @@ class CapWorld:
             raise Killed
 
         if kill:
-            store.removed = cut  # type: ignore[method-assign,assignment]  # the moment that matters
+            store.removed = cut  # type: ignore[method-assign]  # the moment that matters
         try:
             step = self.hub.step()
         except Killed:
