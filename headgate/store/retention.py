@@ -105,6 +105,11 @@ class Retention:
         low, high = RESERVE_BYTES
         self.reserve_bytes = min(max(low, self.cap_bytes // RESERVE_PART), high)
 
+    @property
+    def thinned_day(self) -> int | None:
+        """The day that is becoming windows now; it goes next, whatever else may come."""
+        return None if self._thinning is None else self._thinning.day
+
     def use(self, boot_ms: int) -> dict[str, int]:
         """Bytes by kind, as they lie on the disk."""
         end = self._store.progress.blocks
