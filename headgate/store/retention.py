@@ -18,7 +18,7 @@ from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.store import shed_reports
 from headgate.store.config import StoreConfig
-from headgate.store.day_file import DAY_MS, day_path
+from headgate.store.day_file import DAY_MS, day_path, open_day
 from headgate.store.shed_reports import Report
 from headgate.store.shed_rows import Leaving
 from headgate.store.state import Queued
@@ -163,7 +163,7 @@ class Retention:
             if step is not None:
                 return step
         days = self._store.blocks.days()
-        if days:
+        if days and self._is_settled(days[0]):
             return self._begin(days[0], boot_ms)
         windows = files_in(self._root.windows)
         if windows:
@@ -250,11 +250,24 @@ class Retention:
         keep, keep_windows = self.config.keep_days, self.config.windows_keep_days
         if keep_windows is not None and windows and min(windows) < today - keep_windows:
             return self._drop_windows(windows[min(windows)][0])
-        if keep is not None and days and days[0] < today - keep:
+        if keep is not None and days and days[0] < today - keep and self._is_settled(days[0]):
             return self._begin(days[0], boot_ms)
         return Step()
 
     # A day's raw samples.
+
+    def _is_settled(self, day: int) -> bool:
+        """Whether state.db knows how far the file goes, or will with its end: else a replay, which asks the
+        file after a crash, would take its samples once more.
+        """
+        try:
+            with open_day(day_path(self._root.blocks, day)) as reader:
+                through = reader.through()
+        except Reject:  # it goes as it is
+            return True
+        if through > self._store.progress.blocks:
+            self._seal_blocks()
+        return through <= self._store.progress.blocks
 
     def _begin(self, day: int, boot_ms: int) -> Step:
         """Windows are made of a day if there is room for them, else its samples just go."""
