@@ -45,7 +45,11 @@ def mark_shed(tables: Tables, arrival: Arrival, report: Mapping[str, object]) ->
     key = f"{arrival.thing}/{stream}/{epoch}"
     for seq in range(first, last + 1):
         _mark(tables, key, seq, arrival)
-    reached = progress(up_to := tables.up_to(key), tables.seqs_after(key, up_to))
+    stored = tables.client.get_item(
+        TableName=tables.streams, Key={"stream_key": {"S": key}}, ConsistentRead=True
+    )
+    up_to = int(stored.get("Item", {}).get("up_to", {"N": "0"})["N"])
+    reached = progress(up_to, tables.seqs_after(key, up_to))
     tables.advance(key, reached.up_to, prev=None, duplicates=0, now_ms=arrival.received_ms)
 
 
