@@ -49,6 +49,11 @@ class StateRoot:
         return self.path / "tables"
 
     @property
+    def windows(self) -> Path:
+        """Directory of what is kept of days whose raw samples are gone."""
+        return self.path / "windows"
+
+    @property
     def quarantine(self) -> Path:
         """Directory of files set aside because they could not be read."""
         return self.path / "quarantine"
@@ -99,6 +104,7 @@ class StateRoot:
                 self.path,
                 self.journal,
                 self.blocks,
+                self.windows,
                 self.quarantine,
                 self.spool,
                 self.replies,

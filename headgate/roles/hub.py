@@ -34,9 +34,11 @@ from headgate.roles.hub_life import live
 from headgate.roles.hub_local import LocalTopics
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
+from headgate.roles.hub_retention import HubRetention
 from headgate.roles.hub_time import reader_of
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
+from headgate.store.config import StoreConfig
 from headgate.store.state import Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
@@ -160,6 +162,8 @@ class _Hub:
         if self._site is not None:
             self._local.configured(self._site.local)
             self._requests.configured(self._site.devices, writes=self._site.writes)
+        limits = self._site.store if self._site else StoreConfig()
+        self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
         self._urgent = False
         self._committer = Sleeper(clock)
         self._complaints = LimitedLog(log)
@@ -206,6 +210,7 @@ class _Hub:
             "bridges": self._bridges.run,
             "alarms": self._aftermath.run,
             "local topics": self._local.run,
+            "retention": lambda: self._retention.run(self._writer, self._uplink),
             "status": self._report_regularly,
         }
         async with asyncio.TaskGroup() as group:
@@ -254,7 +259,11 @@ class _Hub:
 
     async def _commit(self) -> None:
         arrived = self._intake.take()
-        if arrived.batches or arrived.tables:
+        if not (arrived.batches or arrived.tables):
+            pass
+        elif not await self._writer.call(self._retention.admits, arrived):
+            self._intake.give_back(arrived)
+        else:
             await self._writer.call(self._pipeline.commit, arrived, self._clock.boot_ms())
             self._intake.committed(arrived)
             self._heard(arrived)
@@ -273,6 +282,7 @@ class _Hub:
         self._uplink.offer(sealed)
         self._aftermath.sealed()
         self._local.sealed()
+        self._retention.wake()
 
     async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
         return await self._writer.call(self._store.queued, after_row, limit)
@@ -340,6 +350,7 @@ class _Hub:
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
+        await self._writer.call(self._retention.retention.configure, site.store)
         self._bridges.announce_now()
 
     # Words to others.
@@ -357,7 +368,8 @@ class _Hub:
             "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
             "malformed %d, marked %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
-            "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d; %s",
+            "offline %d; journal %d B; %s; "
+            "requests ok %d, refused %d, failed %d, expired %d, repeated %d; %s",
             taken.batches,
             taken.samples,
             taken.windows,
@@ -376,6 +388,7 @@ class _Hub:
             sent.refused,
             sent.offline,
             self._store.journal.size_bytes,
+            self._retention.status(),
             asked.ok,
             asked.refused,
             asked.failed,

@@ -28,6 +28,8 @@ from headgate.modbus import config as modbus
 from headgate.requests import permits
 from headgate.requests.directory import devices_of
 from headgate.roles.site_reading import read_site
+from headgate.store import config as store
+from headgate.store.config import StoreConfig
 from headgate.threads import in_thread
 from headgate.uplink import config as uplink
 from headgate.uplink.config import UplinkConfig
@@ -81,6 +83,7 @@ class Site:
     writes: bool = False
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     local: LocalConfig = field(default_factory=LocalConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -130,6 +133,7 @@ def parse_site(data: bytes, source: str) -> Site:
         sections["requests"].writes,
         sections["uplink"],
         sections["local"],
+        sections["store"],
     )
 
 
@@ -205,6 +209,7 @@ OWNERS = {
     "requests": permits.parse,
     "uplink": uplink.parse,
     "local": local.parse,
+    "store": store.parse,
 }
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 

@@ -35,6 +35,11 @@ from headgate.store.store import Store
 from headgate.timeline import TimeTuning
 from headgate.window.config import WindowsConfig
 
+OUTBOX_FACTOR, OUTBOX_BYTES = 3, 256 * 1024
+"""What a transaction takes of the disk for each byte of its envelopes, log included; and besides."""
+SAMPLE_BYTES, BLOCK_BYTES = 20, 128 * 1024
+"""What a sample takes at most while it is written to a day file, log included; and the file besides."""
+
 log = logging.getLogger(__name__)
 
 
@@ -113,6 +118,9 @@ class Pipeline:
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
     _mark_seq: int = 1
+    room: Callable[[int], bool] = lambda _: True
+    """Whether so many bytes more may be written; what may not waits (`deferred`) or is tried again."""
+    deferred: bool = False
     _end: int = 0
     _blocks_boot_ms: int = 0
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
@@ -227,7 +235,11 @@ class Pipeline:
         """
         self._look()
         self._release(boot_ms)
-        self._closed += self._windows.take_closed(boot_ms)
+        self._closed += [
+            window
+            for window in self._windows.take_closed(boot_ms)  # what is made again needs all its samples
+            if not window.revision or self.store.is_whole(window.start_ms, window.start_ms + window.length_ms)
+        ]
         for bridge, late in self._windows.take_late().items():
             self.counters.late += late
             self._complaints.warning(
@@ -239,10 +251,20 @@ class Pipeline:
         if self._time.is_sure:
             self.watch.tick(utc_ms, boot_ms)
         notes = list(self.store.opening.untold)
-        self._reports += [reports.set_aside(fields_of(note)) for note in notes]
         parts = self._parts(utc_ms)
+        parts += [("reports", reports.set_aside(fields_of(note))) for note in notes]
         queued: list[Queued] = []
         acks = list(acks)
+        size_bytes = sum(len(part.text) for _, part in parts)
+        self.deferred = bool(parts) and not self.room(
+            OUTBOX_FACTOR * size_bytes + OUTBOX_BYTES * (1 + bool(acks))
+        )
+        if self.deferred:
+            if acks:
+                with self.store.begin() as tx:
+                    for ack in acks:
+                        tx.acknowledge(ack)
+            return []
         fresh, boots = self._fresh.unsaved(), self._time.unsaved()
         if parts or acks or fresh or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
@@ -270,6 +292,8 @@ class Pipeline:
             self._fresh.were_saved(fresh)
             self._time.were_saved(boots)
             self.watch.were_saved()
+            self.counters.windows += sum(not window.revision for window in self._closed)
+            self.counters.corrected += sum(window.revision > 0 for window in self._closed)
             self._raw, self._closed, self._reports = [], [], []
         self._seal_blocks(boot_ms)
         return queued
@@ -375,8 +399,6 @@ class Pipeline:
                 ]
                 parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
-            self.counters.windows += sum(not window.revision for window in closed)
-            self.counters.corrected += sum(window.revision > 0 for window in closed)
             parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
         return parts
 
@@ -389,5 +411,12 @@ class Pipeline:
     def _seal_blocks(self, boot_ms: int) -> None:
         due = boot_ms - self._blocks_boot_ms >= self.tuning.blocks_every_ms
         if due or self.store.unsealed_samples >= self.tuning.blocks_samples:
-            self._blocks_boot_ms = boot_ms
-            self.store.seal_blocks(self._end)
+            self.seal_blocks(boot_ms)
+
+    def seal_blocks(self, boot_ms: int) -> None:
+        """Put what is in memory into blocks now, where there is room; nothing before an id is durable."""
+        samples = self.store.unsealed_samples
+        if self.store.unsaved_ids or (samples and not self.room(SAMPLE_BYTES * samples + BLOCK_BYTES)):
+            return
+        self._blocks_boot_ms = boot_ms
+        self.store.seal_blocks(self._end)

@@ -32,7 +32,7 @@ from headgate.store.day_file import (
     row_sum,
 )
 from headgate.store.head import Unsealed
-from headgate.store.sqlite import connect, migrate, transaction
+from headgate.store.sqlite import connect, migrate, pending_bytes, transaction
 
 OPEN_DAYS = 2
 """Files kept open for writing: today's, and one more for what comes late."""
@@ -77,7 +77,7 @@ class Blocks:
         return self._through[day]
 
     def forget(self, day: int) -> None:
-        """Close a day's file, which is about to be replaced."""
+        """Close a day's file, which is about to be replaced or removed."""
         self._through.pop(day, None)
         db = self._open.pop(day, None)
         if db is not None:
@@ -93,6 +93,15 @@ class Blocks:
             with suppress(Reject), open_day(day_path(self.folder, day)) as reader:
                 found = max(found, reader.through())
         return found
+
+    def pending_bytes(self) -> int:
+        """By how much files grow once their write-ahead logs are taken into them."""
+        return sum(pending_bytes(db, day_path(self.folder, day)) for day, db in self._open.items())
+
+    def trim(self) -> None:
+        """Take the write-ahead logs into their files, and leave them empty."""
+        for db in self._open.values():
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _write_day(self, day: int, items: Sequence[Unsealed], end: int) -> None:
         through = self.through(day)

@@ -6,7 +6,7 @@ import datetime
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,6 +182,16 @@ class DayReader:
             return []
         return self._db.execute("SELECT id, shape, length(data) FROM blocks ORDER BY id").fetchall()
 
+    def by_shape(self) -> Iterator[tuple[list[int], int, int, int]]:
+        """(ids of the series, samples of all of them, first and last UTC ms) of each shape with blocks."""
+        if self._made:
+            rows = self._db.execute(
+                "SELECT shapes.series, sum(samples), min(first_ms), max(last_ms) FROM blocks "
+                "JOIN shapes ON shapes.id = blocks.shape GROUP BY shape ORDER BY shape"
+            )
+            for key, samples, first_ms, last_ms in rows:
+                yield np.frombuffer(key, "<u4").tolist(), samples, first_ms, last_ms
+
     def totals(self) -> tuple[int, int, int | None, int | None]:
         """Blocks, samples, first and last UTC ms."""
         if not self._made:
@@ -235,6 +245,19 @@ def open_day(path: Path) -> Iterator[DayReader]:
     finally:
         if db is not None:
             db.close()
+
+
+@contextmanager
+def open_day_if_there(path: Path) -> Iterator[DayReader | None]:
+    """As `open_day`; None where retention removes, or has removed, the file."""
+    with ExitStack() as opened:
+        reader: DayReader | None = None
+        try:
+            reader = opened.enter_context(open_day(path))
+        except Reject:
+            if path.exists():
+                raise
+        yield reader
 
 
 def has_sums(db: sqlite3.Connection) -> bool:

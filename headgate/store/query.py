@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from headgate.errors import Reject
 from headgate.model import Series, Value
 from headgate.store.arrays import Line, Shape, Stretch, Times, joined, joined_lines
-from headgate.store.day_file import DAY_MS, DayReader, day_path, days_in, open_day
+from headgate.store.day_file import DAY_MS, DayReader, day_path, days_in, open_day_if_there
 from headgate.store.head import Snapshot
 from headgate.store.salvage import is_busy
 
@@ -99,14 +99,16 @@ def lines(
             continue
         with ExitStack() as opened:
             sources = [source for source in memory if source.first_ms < high and source.last_ms >= low]
+            reader = None
             if day in files:
                 telling = damaged and partial(damaged, day)
                 with around_damage(telling):
-                    reader = opened.enter_context(open_day(day_path(folder, day)))
-                    found = list(reader.find(wanted, low, high, snapshot.sealed))
+                    reader = opened.enter_context(open_day_if_there(day_path(folder, day)))
+                    found = list(reader.find(wanted, low, high, snapshot.sealed)) if reader else []
                     blocks = [
                         _Source(f.first_ms, f.last_ms, f.samples, partial(_lines_in, reader, f.key, telling))
                         for f in found
+                        if reader is not None
                     ]
                     sources = blocks + sources
             yield from _of_day(sources, low, high, newest_first=newest_first)
@@ -148,9 +150,10 @@ def _newest_of_day(
     low, high = day * DAY_MS, (day + 1) * DAY_MS
     if day_path(folder, day).exists():
         telling = damaged and partial(damaged, day)
-        with around_damage(telling), open_day(day_path(folder, day)) as reader:
-            for found in reader.find_newest(names, snapshot.sealed):
-                yield from _last_rows(_lines_in(reader, found.key, telling), low, high, names)
+        with around_damage(telling), open_day_if_there(day_path(folder, day)) as reader:
+            if reader is not None:
+                for found in reader.find_newest(names, snapshot.sealed):
+                    yield from _last_rows(_lines_in(reader, found.key, telling), low, high, names)
     for source in memory:
         if source.first_ms < high and source.last_ms >= low:
             yield from _last_rows(source.read(), low, high, names)

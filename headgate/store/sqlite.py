@@ -32,6 +32,14 @@ def connect(path: Path, *, wal: bool) -> sqlite3.Connection:
     return connection
 
 
+def pending_bytes(connection: sqlite3.Connection, path: Path) -> int:
+    """By how much the file grows once its write-ahead log is taken into it."""
+    pages, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    return max(0, int(pages) * int(page_bytes) - path.stat().st_size)
+
+
 def migrate(
     connection: sqlite3.Connection,
     path: Path,

@@ -20,7 +20,8 @@ from headgate.store.alarm_rows import AlarmRows
 from headgate.store.boots import BootRows
 from headgate.store.doubted import DoubtedRows
 from headgate.store.requests import RequestRows
-from headgate.store.sqlite import connect, migrate, transaction
+from headgate.store.shed_rows import ShedRows, grow_and_shrink
+from headgate.store.sqlite import connect, migrate, pending_bytes, transaction
 
 VERSION = 1
 RUNS_KEPT = 4
@@ -82,20 +83,27 @@ class State:
 
     def __init__(self, path: Path, thing: str) -> None:
         self._thing = thing
+        self._path = path
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
         for statement in _ADDED.split(";"):
             self._db.execute(statement)
         if all(row[1] != "sum" for row in self._db.execute("PRAGMA table_info(outbox)")):
             self._db.execute("ALTER TABLE outbox ADD COLUMN sum INTEGER")
+        grow_and_shrink(self._db)
         self.requests = RequestRows(self._db)
         self.alarms = AlarmRows(self._db)
         self.boots = BootRows(self._db)
         self.doubted = DoubtedRows(self._db)
+        self.shed = ShedRows(self._db)
 
     def close(self) -> None:
         """Close the file; a transaction under way is rolled back."""
         self._db.close()
+
+    def pending_bytes(self) -> int:
+        """By how much the file grows once its write-ahead log is taken into it."""
+        return pending_bytes(self._db, self._path)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

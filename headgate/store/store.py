@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
 
 from headgate.columns import Columns, picked
-from headgate.config.stateroot import StateRoot
+from headgate.config.stateroot import StateRoot, sync_directory
 from headgate.errors import Fatal
 from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
 from headgate.store import compact
@@ -23,20 +23,23 @@ from headgate.store.arrays import Shape
 from headgate.store.blocks import Blocks
 from headgate.store.boots import BootRow
 from headgate.store.day_file import DAY_MS
+from headgate.store.days import Days
 from headgate.store.doubted import Range
-from headgate.store.downsample import Bucket, downsampled
+from headgate.store.downsample import Bucket
 from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
 from headgate.store.journal import SEGMENT_BYTES, Journal
 from headgate.store.lock import RootLock
 from headgate.store.opening import mend
 from headgate.store.quarantine import Note
-from headgate.store.query import Column, lines, newest, query
+from headgate.store.query import Column, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, segment_of, start_of_segment
+from headgate.store.shed_rows import Candidate, Leaving
 from headgate.store.state import Progress, Queued, State, table_text
 from headgate.store.tables import save_table
+from headgate.store.windows_file import newest_through
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -66,6 +69,7 @@ class Store:
     ) -> None:
         self._root = root.path
         self._state_root = root
+        self._windows = root.windows
         self._thing = thing
         self._epoch = epoch
         self._broken = False
@@ -76,12 +80,19 @@ class Store:
             self.opening = mend(root, thing)
             self.state = State(root.state_db, thing)
             opened.callback(self.state.close)
+            for file in self.state.shed.leaving():  # decided before a crash
+                self._remove(file)
+            for part in root.windows.glob("*.part"):
+                part.unlink()
+            self._shed_days = self.state.shed.days()
             self._progress = self.state.progress()
             self._ids = self.state.series_ids() | self.opening.ids
             self._blocks = Blocks(root.blocks, self._ids)
             opened.callback(self._blocks.close)
             progress = self._progress
             needed = max(progress.packed, progress.blocks, self._blocks.newest_through())
+            if not progress.packed:  # state.db may be lost, and the raw samples of all days shed
+                needed = max(needed, newest_through(root.windows))
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
             if self.opening.again:  # each file says itself what it holds
@@ -122,6 +133,11 @@ class Store:
     def unsealed_samples(self) -> int:
         """Samples that wait in memory to become blocks."""
         return self._head.samples
+
+    @property
+    def unsaved_ids(self) -> bool:
+        """Whether series are new whose ids the next transaction makes durable; no blocks before it."""
+        return bool(self._fresh_ids)
 
     def runs(self) -> dict[tuple[str, int], int]:
         """Up to which seq each (bridge, run_id) is held."""
@@ -215,6 +231,45 @@ class Store:
             self._blocks.forget(day)
             self.opening.mend(self._state_root, day, self._ids)
 
+    def is_whole(self, from_ms: int, to_ms: int) -> bool:
+        """Whether no raw samples with from_ms <= t < to_ms were shed."""
+        return self._shed_days.isdisjoint(range(from_ms // DAY_MS, -(-to_ms // DAY_MS)))
+
+    def removed(self, files: Sequence[Leaving]) -> None:
+        """Remove files that a durable transaction let go (`Tx.leave`), and note that it is done."""
+        try:
+            for file in files:
+                self._remove(file)
+        except OSError as error:  # a file that stays must not take new samples, which would go with it
+            raise Fatal(f"state root {self._root}: {error}; it is to be removed") from error
+
+    def trim(self) -> None:
+        """Empty the write-ahead logs: their bytes are given back."""
+        self.state.shed.trim()
+        self._blocks.trim()
+
+    def pending_bytes(self) -> int:
+        """By how much files grow once the write-ahead logs are taken into them."""
+        return self.state.pending_bytes() + self._blocks.pending_bytes()
+
+    @property
+    def blocks(self) -> Blocks:
+        """The day files."""
+        return self._blocks
+
+    def _remove(self, file: Leaving) -> None:
+        """Idempotent; until it is noted nothing else is written: no new file of the name is removed."""
+        path = self._root / file.path
+        if file.part and (self._root / file.part).exists():
+            (self._root / file.part).replace(self._root / file.whole)
+            sync_directory(self._windows)
+        for log_of in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + log_of).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            sync_directory(path.parent)
+        with self.state.transaction():
+            self.state.shed.left(file.path)
+
     # Reads; these may be called from any thread, and wait for no write.
 
     def query(
@@ -238,17 +293,11 @@ class Store:
     def downsampled(
         self, names: Collection[str], from_ms: int, to_ms: int, step_ms: int, *, newest_first: bool = False
     ) -> Iterator[tuple[Series, list[Bucket]]]:
-        """As `query`, in buckets that start at multiples of `step_ms`."""
-        found = lines(
-            self._blocks.folder,
-            self._head.snapshot(),
-            names,
-            from_ms,
-            to_ms,
-            newest_first=newest_first,
-            damaged=self._found_damaged,
-        )
-        return downsampled(found, step_ms, newest_first=newest_first)
+        """As `query`, in buckets that start at multiples of `step_ms`. Where the raw samples are shed, they
+        are put together from windows, and say so (`Bucket.kept_ms`).
+        """
+        days = Days(self._blocks.folder, self._windows, self._head.snapshot(), names, self._found_damaged)
+        return days.buckets(from_ms, to_ms, step_ms, newest_first=newest_first)
 
     def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
         """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
@@ -338,7 +387,7 @@ class Store:
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
         state.put_progress(self._progress)
-        days = self._blocks.days()
+        days = [day for day in self._blocks.days() if day not in self._shed_days]  # those may go
         if days != self._days:
             state.put_days(days)
             self._days = days
@@ -439,6 +488,21 @@ class Tx:
         """Reports of these files set aside are in envelopes of this transaction."""
         self._state()
         self._store.state.put_told(note.id for note in notes)
+
+    def leave(self, file: Leaving, day: int | None = None) -> None:
+        """Decide that a file goes, of a `day` its raw samples; call `Store.removed` once this is durable."""
+        self._state()
+        self._store.state.shed.leave(file)
+        if day is not None:
+            self._store.state.shed.add_day(day)
+            self._store._shed_days.add(day)
+
+    def shed(self, envelopes: Sequence[Candidate]) -> None:
+        """Take envelopes out of the outbox that the cloud does not have."""
+        self._state()
+        self._store.state.shed.delete([one.row for one in envelopes])
+        self._store._outbox_count -= len(envelopes)
+        self._store._outbox_bytes -= sum(one.size_bytes for one in envelopes)
 
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""

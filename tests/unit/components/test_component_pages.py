@@ -27,6 +27,7 @@ from headgate.modbus.transports import KINDS
 from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
 from headgate.roles.site_follower import parse_component
+from headgate.store.config import parse_mapping as parse_store
 from headgate.window.config import parse_mapping as parse_windows
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -249,8 +250,14 @@ def test_every_key_of_the_alarms_section_is_documented_and_accepted() -> None:
     assert documented == known
 
 
-def test_the_examples_of_windows_and_alarms_are_accepted() -> None:
-    windows, alarms = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.Hub"))
+def test_every_key_of_the_store_section_is_documented_and_accepted() -> None:
+    documented = every_key(section(page("headgate.Hub"), "Store", "####"))
+    assert documented == accepted(parse_store, {NO_SUCH_KEY: 1})
+
+
+def test_the_examples_of_windows_alarms_and_store_are_accepted() -> None:
+    windows, alarms, store = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.Hub"))
+    assert parse_store(yaml.safe_load(store)["store"]).keep_days == 90
     assert len(parse_windows(yaml.safe_load(windows)["windows"]).rules) == 4
     assert len(parse_alarms(yaml.safe_load(alarms)["alarms"])) == 4
 
