@@ -8,16 +8,24 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from headgate.columns import MAX_UTC_MS
 from headgate.model import ClockState
 
 STA_UNSYNC = 0x0040
 """Bit of `struct timex.status`: the kernel's clock is not synchronised (adjtimex(2))."""
 UTC_PLAUSIBLE_MS = 1_735_689_600_000
 """2025-01-01: a gateway that reads an earlier date has booted without a clock."""
+
+
+SYNCED_SINCE_BOOT = Path("/run/systemd/timesync/synchronized")
+"""There once systemd-timesyncd has set the clock in this boot (systemd-timesyncd.service(8))."""
+CLOCK_DEVICES = Path("/sys/class/rtc")
+"""The machine's clocks with a battery; `since_epoch` of each is its time in s (Linux, sysfs-class-rtc)."""
 
 
 class Clock(Protocol):
@@ -51,11 +59,17 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def state(self) -> ClockState:
-        """SYNCED as the kernel says; HOLDOVER with a plausible date and no daemon to vouch for it."""
+        """SYNCED as the kernel says; HOLDOVER where it was set since boot, or a clock with a battery went on.
+
+        A plausible date alone proves nothing: without such a clock the date goes on from that of the last
+        shutdown (fake-hwclock, systemd-timesyncd).
+        """
+        if not UTC_PLAUSIBLE_MS <= self.utc_ms() <= MAX_UTC_MS:
+            return ClockState.UNSYNCED
         if _kernel_synchronised():
             self._synced_once = True
             return ClockState.SYNCED
-        if self._synced_once or self.utc_ms() >= UTC_PLAUSIBLE_MS:
+        if self._synced_once or SYNCED_SINCE_BOOT.exists() or _kept_time():
             return ClockState.HOLDOVER
         return ClockState.UNSYNCED
 
@@ -127,6 +141,21 @@ def machine_boot_id() -> str:
 def random_id() -> int:
     """64 random bits for run ids and epochs; never 0, which means `none` on the wire."""
     return int.from_bytes(os.urandom(8), "little") or 1
+
+
+@cache
+def _kept_time() -> bool:
+    """Whether time went on while the machine was off: looked at once, since NTP sets these clocks later.
+
+    A kernel that shows no such devices is that of a container or a virtual machine: the host's time.
+    """
+    if not CLOCK_DEVICES.is_dir():
+        return True
+    for device in CLOCK_DEVICES.iterdir():
+        with suppress(OSError, ValueError):
+            if int((device / "since_epoch").read_text()) * 1000 >= UTC_PLAUSIBLE_MS:
+                return True
+    return False
 
 
 async def _let_run(turns: int) -> None:

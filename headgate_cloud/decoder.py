@@ -24,6 +24,7 @@ from headgate_cloud.strict import (
 
 __all__ = [
     "Column",
+    "Context",
     "Envelope",
     "Header",
     "Previous",
@@ -43,6 +44,7 @@ MAX_DECIMALS: Final = 18  # 10^18 is the largest power of ten in an i64
 
 _EPOCH: Final = re.compile(r"[0-9a-f]{16}")
 _SERIES: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}/[A-Za-z0-9_.-]{1,64}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _REPORT: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _COUNT: Final = (1, I64[1])
 _HEADER: Final = ("v", "kind", "stream", "epoch", "seq", "clock")
@@ -153,13 +155,32 @@ class WindowRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """The event whose surroundings these samples are: `alarm` was raised over `series` at `t_ms`.
+
+    `part` of `parts` envelopes; `cut`: there would have been more.
+    """
+
+    alarm: str
+    series: str
+    t_ms: int
+    part: int
+    parts: int
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Envelope:
-    """A decoded envelope: columns for kind samples, windows for windows, report for report."""
+    """A decoded envelope: columns for kind samples, windows for windows, report for report.
+
+    With `context` the columns may have come, or come yet, in other envelopes as well.
+    """
 
     header: Header
     columns: tuple[Column, ...] = ()
     windows: tuple[WindowRow, ...] = ()
     report: Mapping[str, object] | None = None
+    context: Context | None = None
 
 
 def header(body: bytes) -> Header:
@@ -171,9 +192,11 @@ def decode(body: bytes) -> Envelope:
     """Everything, checked whole; raises Undecodable naming the path of the first fault."""
     whole = mapping(parse(body), "$")
     head = _header(whole)
-    fields(whole, "$", (*_HEADER, *_PAYLOAD[head.kind]), ("prev",))
+    more = ("prev", "context") if head.kind == "samples" else ("prev",)
+    fields(whole, "$", (*_HEADER, *_PAYLOAD[head.kind]), more)
     if head.kind == "samples":
-        return Envelope(head, columns=columns(whole))
+        context = _context(whole["context"]) if "context" in whole else None
+        return Envelope(head, columns=columns(whole), context=context)
     if head.kind == "windows":
         return Envelope(head, windows=tuple(_windows(whole)))
     return Envelope(head, report=_report(whole["report"]))
@@ -200,6 +223,22 @@ def _header(whole: Mapping[str, object]) -> Header:
         seq=seq,
         prev=prev,
         clock=choice(whole["clock"], "$.clock", CLOCKS),
+    )
+
+
+def _context(value: object) -> Context:
+    path = "$.context"
+    found = fields(value, path, ("alarm", "series", "t", "part", "parts"), ("cut",))
+    if found.get("cut", True) is not True:
+        raise Undecodable(f"{path}.cut", "is true where it is there")
+    parts = integer(found["parts"], f"{path}.parts", _COUNT)
+    return Context(
+        string(found["alarm"], f"{path}.alarm", _NAME),
+        string(found["series"], f"{path}.series", _SERIES),
+        integer(found["t"], f"{path}.t", I64),
+        integer(found["part"], f"{path}.part", (1, parts)),
+        parts,
+        "cut" in found,
     )
 
 

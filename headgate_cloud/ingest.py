@@ -28,6 +28,7 @@ from headgate_cloud.gateways import Gateways
 from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
 from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
+from headgate_cloud.shed import take_tombstone
 from headgate_cloud.tables import Kept, Known, Tables
 
 # DynamoDB answers in a few ms, so a batch of 100 in eight threads takes about as many tens of them.
@@ -164,6 +165,7 @@ class Ingest:
             arrival = entry.arrival
             if kept is not Kept.CONFLICT:
                 self.reports.take(arrival)
+                take_tombstone(self.tables, arrival, self.say)
             elif arrival.flaw is None:  # a flawed one is in Rejected for its flaw
                 why = f"another content is held under {arrival.stream_key}/{arrival.header.seq}"
                 self._reject(arrival.rejected(why, "conflict"))

@@ -84,7 +84,7 @@ class Tables:
                 key = item["stream_key"]["S"]
                 if table == self.streams:
                     up_to[key] = int(item.get("up_to", {"N": "0"})["N"])
-                else:
+                elif "shed" not in item:  # a mark is no envelope
                     held[key, int(item["seq"]["N"])] = Held(item["digest"]["S"], "rejected" in item)
         return Known(held, up_to)
 
@@ -114,7 +114,7 @@ class Tables:
             "codec": {"S": arrival.codec},
             "received_ms": {"N": str(arrival.received_ms)},
         }
-        condition = "attribute_not_exists(seq)"
+        condition = "attribute_not_exists(seq) OR attribute_exists(shed)"
         if arrival.flaw is not None:
             item["rejected"] = {"S": arrival.flaw}
         else:

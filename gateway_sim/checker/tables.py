@@ -68,6 +68,7 @@ class IngestTables:
             _client(cloud, "s3", cloud.s3_endpoint_url or cloud.endpoint_url), cloud.archive
         )
         self._seen: dict[str, set[int]] = {}
+        self._shed: dict[str, set[int]] = {}
         self._unreadable = Faults()
         self._reported_dropped = 0
 
@@ -101,6 +102,9 @@ class IngestTables:
         seen = self._seen.setdefault(key, set())
         if seq in seen or "rejected" in item:
             return
+        if "shed" in item:  # the gateway said that it will never come
+            self._shed.setdefault(key, set()).add(seq)
+            return
         seen.add(seq)
         try:
             body = self._archive.body(item["object"]["S"], int(item["line"]["N"]))
@@ -117,7 +121,10 @@ class IngestTables:
     def summary(self) -> CloudResult:
         """What the tables say for themselves, as of the last `new`."""
         gaps = Faults()
-        for key, seqs in sorted(self._seen.items()):
+        for key, arrived in sorted(self._seen.items()):
+            seqs = arrived | self._shed.get(key, set())
+            if not seqs:
+                continue
             if absent := max(seqs) - len(seqs):
                 first = next(seq for seq in range(1, max(seqs)) if seq not in seqs)
                 gaps.add(f"{key}: {absent} below seq {max(seqs)} are not there, first {first}", absent)

@@ -16,6 +16,28 @@ Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 MAX_ALARMS = 500
 MAX_SECONDS = 7 * 86_400.0
+MAX_CONTEXT_S = 3_600.0
+MAX_CAPTURED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Raw samples around the moment it is raised, from `before_ms` before to `after_ms` after it.
+
+    `match`: of which series; none: of the one that raised it.
+    """
+
+    before_ms: int
+    after_ms: int
+    match: tuple[Pattern, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """The `newest` files of a source of the file courier, announced when it is raised."""
+
+    source: str
+    newest: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +56,13 @@ class Alarm:
     hold_ms: int = 0
     over_ms: int = 0
     severity: Severity = "warning"
+    context: Context | None = None
+    capture: Capture | None = None
+
+    @property
+    def rule(self) -> str:
+        """What the state of one of its series depends on."""
+        return f"{self.condition} {self.limit!r} {self.hysteresis!r} {self.hold_ms} {self.over_ms}"
 
     def watches(self, series: str) -> bool:
         """Whether it is about the series of that name."""
@@ -88,10 +117,36 @@ def _alarm(section: Section) -> Alarm:
         if unused and section.has(key):
             section.fault(key, f"means nothing beside {condition}")
     severity = section.choice("severity", SEVERITIES, "warning")
+    context = _context(section.section("context")) if section.has("context") else None
+    capture = _capture(section.section("capture")) if section.has("capture") else None
     section.close()
     return Alarm(
-        name, match, condition, limit, hysteresis, round(1000 * hold_s), round(1000 * over_s), severity
+        name,
+        match,
+        condition,
+        limit,
+        hysteresis,
+        round(1000 * hold_s),
+        round(1000 * over_s),
+        severity,
+        context,
+        capture,
     )
+
+
+def _context(section: Section) -> Context:
+    before_s = section.number("before_s", 10.0, low=0, high=MAX_CONTEXT_S)
+    after_s = section.number("after_s", 10.0, low=0, high=MAX_CONTEXT_S)
+    match = patterns(section, "series") if section.has("series") else ()
+    section.close()
+    return Context(round(1000 * before_s), round(1000 * after_s), match)
+
+
+def _capture(section: Section) -> Capture:
+    source = section.text("source", pattern=NAME_PART.pattern, hint="the name of a source in section files")
+    newest = section.integer("newest", 1, low=1, high=MAX_CAPTURED)
+    section.close()
+    return Capture(source, newest)
 
 
 def _limit(section: Section, condition: Condition) -> float:

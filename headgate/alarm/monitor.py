@@ -2,25 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from headgate.alarm.config import Alarm
+from headgate.errors import Reject
 from headgate.model import AlarmEvent, Series
 
 Number = float | int
 
 
+@dataclass(frozen=True, slots=True)
+class MonitorState:
+    """All that a monitor remembers: `since_ms`, since when it has been beyond the limit; `from_`, the sample
+    that a change is measured from; `newest_ms` is -1 before the first sample.
+    """
+
+    raised: bool = False
+    newest_ms: int = -1
+    since_ms: int | None = None
+    value: Number | None = None
+    from_: tuple[int, Number] | None = None
+
+    def row(self) -> list[Any]:
+        """As JSON can say it."""
+        return [self.raised, self.newest_ms, self.since_ms, self.value, self.from_]
+
+    @classmethod
+    def of_row(cls, row: object) -> MonitorState:
+        """What `row` gave. Raises Reject for anything else."""
+        match row:
+            case [bool(raised), int(newest), int() | None as since, int() | float() | None as value, None]:
+                return cls(raised, newest, since, value)
+            case [
+                bool(raised),
+                int(newest),
+                int() | None as since,
+                int() | float() | None as value,
+                [int(t_ms), int() | float() as first],
+            ]:
+                return cls(raised, newest, since, value, (t_ms, first))
+        raise Reject(f"no state of an alarm: {row!r:.200}")
+
+
 class Monitor:
     """Feed it samples that count. One that is older than the newest it has seen is passed over."""
 
-    def __init__(self, alarm: Alarm, series: Series) -> None:
+    def __init__(self, alarm: Alarm, series: Series, state: MonitorState | None = None) -> None:
+        state = state or MonitorState()
         self._alarm = alarm
         self._series = series
-        self._raised = False
-        self._newest_ms = -1
-        self._since_ms: int | None = None
-        self._value: Number | None = None
-        self._from: tuple[int, Number] | None = None
+        self._raised = state.raised
+        self._newest_ms = state.newest_ms
+        self._since_ms = state.since_ms
+        self._value = state.value
+        self._from = state.from_
+
+    @property
+    def alarm(self) -> Alarm:
+        """What it watches for."""
+        return self._alarm
+
+    @property
+    def state(self) -> MonitorState:
+        """What another monitor goes on from."""
+        return MonitorState(self._raised, self._newest_ms, self._since_ms, self._value, self._from)
 
     def sample(self, t_ms: int, value: Number) -> AlarmEvent | None:
         """Take in a sample."""

@@ -12,19 +12,29 @@ from headgate.bus.api import Bus, Handler, Serve
 class SplitBus:
     """A Bus (see `headgate.bus.api.Bus` for what it promises): `local` messages, and all else `outside`.
 
-    `keys`: what of the component's configuration is seen here; all of it unless given.
+    `keys`: what of the component's configuration is seen here; all of it unless given. `public`: topics that
+    start so are for other components, and published outside.
     """
 
-    def __init__(self, local: Bus, outside: Bus, *, keys: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        local: Bus,
+        outside: Bus,
+        *,
+        keys: Collection[str] | None = None,
+        public: tuple[str, ...] = (),
+    ) -> None:
         self.max_local_bytes = local.max_local_bytes
         self.max_cloud_bytes = outside.max_cloud_bytes
         self._local = local
         self._outside = outside
         self._keys = keys
+        self._public = public
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """See `Bus.publish`."""
-        await self._local.publish(topic, payload)
+        bus = self._outside if topic.startswith(self._public) else self._local
+        await bus.publish(topic, payload)
 
     def subscribe(self, pattern: str, handler: Handler) -> AbstractContextManager[None]:
         """See `Bus.subscribe`."""

@@ -44,6 +44,16 @@ class StateRoot:
         return self.path / "blocks"
 
     @property
+    def tables(self) -> Path:
+        """Directory of the newest tables of series, a second time, each `<content hash>.json`."""
+        return self.path / "tables"
+
+    @property
+    def windows(self) -> Path:
+        """Directory of what is kept of days whose raw samples are gone."""
+        return self.path / "windows"
+
+    @property
     def quarantine(self) -> Path:
         """Directory of files set aside because they could not be read."""
         return self.path / "quarantine"
@@ -94,6 +104,7 @@ class StateRoot:
                 self.path,
                 self.journal,
                 self.blocks,
+                self.windows,
                 self.quarantine,
                 self.spool,
                 self.replies,

@@ -21,3 +21,8 @@ def dropped(series: str, from_ms: int, to_ms: int, count: int, why: str, clock: 
     """`count` samples of `series` (`bridge/*`: of any that it reads) between two UTC times are gone."""
     fields = {"series": series, "from": from_ms, "to": to_ms, "count": count, "why": why[:MAX_WHY_CHARACTERS]}
     return pack_report("dropped", fields, clock)
+
+
+def set_aside(fields: Mapping[str, object]) -> Part:
+    """A file of the gateway's own could not be read. Nothing vouches for any time in it."""
+    return pack_report("set_aside", fields, ClockState.UNSYNCED)

@@ -55,13 +55,14 @@ def _pack(windows: Sequence[Window], clock: ClockState, room_bytes: int) -> list
 def _rows(window: Window) -> list[tuple[str, str]]:
     """Name and JSON of each row, revisions of one series next to each other."""
     ordered = sorted(window.rows.items(), key=lambda item: (item[0].name, item[0].revision))
-    return [(series.name, _row(series, stats)) for series, stats in ordered]
+    return [(series.name, f'"{series.name}":{row_text(series, stats)}') for series, stats in ordered]
 
 
-def _row(series: Series, stats: WindowRow) -> str:
+def row_text(series: Series, stats: WindowRow) -> str:
+    """What a window amounts to for one series, as JSON."""
     d = "null" if series.decimals is None else str(series.decimals)
     return (
-        f'"{series.name}":{{"u":{json.dumps(series.unit)},"d":{d},"r":{series.revision},"n":{stats.count},'
+        f'{{"u":{json.dumps(series.unit)},"d":{d},"r":{series.revision},"n":{stats.count},'
         f'"min":{plain(stats.min)},"max":{plain(stats.max)},"mean":{plain(stats.mean)},'
         f'"std":{plain(stats.std)},"first":{plain(stats.first)},"last":{plain(stats.last)}{_asked(stats)}}}'
     )

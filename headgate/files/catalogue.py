@@ -66,6 +66,16 @@ class Catalogue:
         """The stable file at a path."""
         return next((o for o in self.offers.values() if (o.source, o.path) == (source, path)), None)
 
+    def newest(self, source: str, count: int) -> list[Offer]:
+        """The stable files of a source that were written last, newest first."""
+        own = [offer for offer in self.offers.values() if offer.source == source]
+        return sorted(own, key=lambda offer: offer.mark.mtime_ns, reverse=True)[:count]
+
+    def is_changing_in(self, source: str) -> bool:
+        """Whether a source has a file that is not stable yet."""
+        stable = {(offer.source, offer.path) for offer in self.offers.values()}
+        return any(place[0] == source and place not in stable for place in self._since)
+
     def is_changing(self, source: str, path: str) -> bool:
         """Whether a file is there that is not stable yet."""
         return (source, path) in self._since and self.named(source, path) is None

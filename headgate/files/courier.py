@@ -111,7 +111,10 @@ class Courier:
         )
 
     async def call(self, request: Request) -> Reply:
-        """Answer `list`, `fetch` or `status` at once: uploads go on alone. Raises Refused or Retry."""
+        """Answer `list`, `fetch`, `status` or, asked by the hub, `capture` at once: uploads go on alone.
+
+        Raises Refused or Retry.
+        """
         match request.op, dict(request.args):
             case "list", {"what": "files", **rest} if rest.keys() <= {"after"}:
                 return self._listed(request, rest.get("after", ""))
@@ -121,6 +124,9 @@ class Courier:
                 return await self._fetch(request, await self.offers.by_path(source, path))
             case "status", {"file_id": str(file_id), **rest} if not rest:
                 return self._status(request, file_id)
+            case "capture", {"source": str(source), "newest": int(newest), "wait": bool(wait)}:
+                found = await self.offers.capture(source, newest, wait=wait)
+                return _ok(request, {"files": [offer.file_id for offer in found]})
         raise Refused("bad_request", "the courier knows list (files), fetch and status")
 
     def state_of(self, offer: Offer) -> str:

@@ -65,6 +65,7 @@ class Offers:
         self._looking = asyncio.Lock()
         self._scanner = Sleeper(clock)
         self._announcer = Sleeper(clock)
+        self._announcing = asyncio.Lock()
         self._notices = LimitedLog(log)
 
     def configure(self, config: FilesConfig) -> None:
@@ -110,7 +111,9 @@ class Offers:
         while True:
             waiting = [offer for offer in self.catalogue.offers.values() if self._is_unannounced(offer)]
             for offer in waiting:
-                if not await self._announce(offer):
+                async with self._announcing:
+                    announced = not self._is_unannounced(offer) or await self._announce(offer)
+                if not announced:
                     await self._clock.sleep_until(self._clock.boot_ms() + self._backoff.next_ms())
                     break
             if not waiting:
@@ -149,10 +152,7 @@ class Offers:
 
     async def by_path(self, source: str, path: str) -> Offer:
         """A stable file by its place. Raises Refused (outside_roots, unknown_file) or Retry (not stable)."""
-        folder = self.folders.get(source)
-        if folder is None:
-            known = ", ".join(sorted(self.folders))
-            raise Refused("outside_roots", f"there is no source {source[:80]!r}; known are {known}")
+        folder = self._folder(source)
         mark = await in_thread(lambda _: folder.look(path), "courier look")
         if not folder.offers(path):
             raise Refused("unknown_file", f"source {source} offers no file of that name: {path[:200]!r}")
@@ -164,6 +164,29 @@ class Offers:
             stable_s = self.config.stable_ms / 1000
             raise Retry(f"source {source}: {path[:200]!r} has changed within {stable_s:g} s: ask again later")
         return offer
+
+    async def capture(self, source: str, newest: int, *, wait: bool) -> list[Offer]:
+        """The newest stable files of a source, each announced, newest first.
+
+        Raises Refused (outside_roots) or Retry: a file is still written (with `wait`), or the hub is away.
+        """
+        self._folder(source)
+        await self.look()
+        if wait and self.catalogue.is_changing_in(source):
+            raise Retry(f"source {source}: a file is still written")
+        found = self.catalogue.newest(source, newest)
+        for offer in found:
+            async with self._announcing:
+                if self._is_unannounced(offer) and not await self._announce(offer):
+                    raise Retry(f"the announcement of {offer.key} did not reach the hub")
+        return found
+
+    def _folder(self, source: str) -> Folder:
+        folder = self.folders.get(source)
+        if folder is None:
+            known = ", ".join(sorted(self.folders))
+            raise Refused("outside_roots", f"there is no source {source[:80]!r}; known are {known}")
+        return folder
 
     def _is_unannounced(self, offer: Offer) -> bool:
         if offer.file_id in self._refused:

@@ -19,12 +19,16 @@ from headgate.config.accepted import read_accepted
 from headgate.config.site import load_document
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
+from headgate.local import messages
 from headgate.roles import hub, process
 from headgate.roles.hub_config import state_root_of
+from headgate.roles.hub_life import pause
 from headgate.roles.process import Run, causes
 from headgate.sleeper import Sleeper
 
 HUB_TOPIC = "hg/v1/local/hub"
+PUBLIC = (messages.LIVE, messages.WINDOWS, messages.ALARMS)
+"""Topics for other people's components."""
 SHARED_KEYS = ("schema", "stateRoot")
 """Of the component's configuration; the site document reaches the others once the hub has accepted it."""
 AGAIN_FIRST_MS = 1_000
@@ -67,7 +71,9 @@ async def run(bus: Bus, clock: Clock, stop: asyncio.Event) -> None:
     What ends the hub ends the process, as does any role's Fatal; anything else has a role started anew.
     """
     async with MemoryBus() as local:
-        await _House(SplitBus(local, bus), SplitBus(local, bus, keys=SHARED_KEYS), clock).run(stop)
+        await _House(SplitBus(local, bus, public=PUBLIC), SplitBus(local, bus, keys=SHARED_KEYS), clock).run(
+            stop
+        )
 
 
 class _House:
@@ -126,7 +132,7 @@ class _House:
                 if self._clock.boot_ms() - began_ms >= HEALTHY_MS:
                     again_ms = AGAIN_FIRST_MS
                 log.error("%s starts again in %g s", guest.name, again_ms / 1000)
-                await _either(stop, self._clock, again_ms)
+                await pause(stop, self._clock, again_ms)
                 again_ms = min(2 * again_ms, AGAIN_MAX_MS)
             else:
                 return
@@ -160,16 +166,6 @@ def _report(guest: Guest, error: BaseException) -> None:
         raise error
     known = isinstance(error, Reject | OSError) or type(error).__module__.startswith("headgate")
     log.error("%s: %s: %s", guest.name, type(error).__name__, error, exc_info=None if known else error)
-
-
-async def _either(stop: asyncio.Event, clock: Clock, wait_ms: int) -> None:
-    """Return after a while, or when `stop` is set."""
-    async with asyncio.TaskGroup() as group:
-        stopped = group.create_task(stop.wait(), name="stop")
-        waited = group.create_task(clock.sleep_until(clock.boot_ms() + wait_ms), name="start again")
-        await asyncio.wait((stopped, waited), return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        waited.cancel()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.requests.desk import DeskTuning
-from headgate.roles import process
+from headgate.roles import hub_capture, process
+from headgate.roles.hub_alarms import Aftermath
 from headgate.roles.hub_bridges import Bridges
 from headgate.roles.hub_config import (
     HubConfig,
@@ -29,10 +30,15 @@ from headgate.roles.hub_config import (
     state_root_of,
 )
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
-from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
+from headgate.roles.hub_life import live
+from headgate.roles.hub_local import LocalTopics
+from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
+from headgate.roles.hub_retention import HubRetention
+from headgate.roles.hub_time import reader_of
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
+from headgate.store.config import StoreConfig
 from headgate.store.state import Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
@@ -76,8 +82,8 @@ async def run(
 ) -> None:
     """Run until `stop` is set; then everything taken is sealed and committed before it returns.
 
-    `thing` is the gateway's name, from AWS_IOT_THING_NAME unless given. Raises Fatal (state root in use or of
-    a newer version, no thing name) and OSError (the disk fails).
+    `thing` is the gateway's name, from AWS_IOT_THING_NAME unless given. Raises Fatal (state root of a newer
+    version or not to be written, no thing name). It waits while the disk fails or another hub has the root.
     """
     name = thing or os.environ.get("AWS_IOT_THING_NAME")
     if not name:
@@ -85,8 +91,12 @@ async def run(
     first = await _first_config(bus, stop)
     if first is not None:
         root = StateRoot.at(str(state_root_of(first)))
-        site = await SiteStore(root).current()
-        await _Hub(bus, clock, name, root, site, first, tuning or HubTuning()).run(stop)
+
+        async def once() -> None:
+            site = await SiteStore(root).current()
+            await _Hub(bus, clock, name, root, site, first, tuning or HubTuning()).run(stop)
+
+        await live(once, root.path, clock, stop)
 
 
 class _Hub:
@@ -114,7 +124,7 @@ class _Hub:
         self._site = site
         windows = self._site.windows if self._site else WindowsConfig()
         alarms = self._site.alarms if self._site else ()
-        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline)
+        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline, reader_of(clock))
         self._writer = Writer()
         self._reader = Writer(name="store reads")
         self._intake: Intake
@@ -138,8 +148,22 @@ class _Hub:
             self._uplink.offer,
             tuning=tuning.requests,
         )
+        self._aftermath = Aftermath(
+            self._pipeline.watch,
+            clock,
+            self._writer,
+            self._reader,
+            self._uplink.offer,
+            hub_capture.courier(bus, clock),
+            tuning.pipeline.alarms,
+        )
+        self._local = LocalTopics(bus, clock, self._store.table)
+        self._pipeline.told = self._local.told
         if self._site is not None:
+            self._local.configured(self._site.local)
             self._requests.configured(self._site.devices, writes=self._site.writes)
+        limits = self._site.store if self._site else StoreConfig()
+        self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
         self._urgent = False
         self._committer = Sleeper(clock)
         self._complaints = LimitedLog(log)
@@ -184,6 +208,9 @@ class _Hub:
             "uplink": self._uplink.run,
             "requests": self._requests.run,
             "bridges": self._bridges.run,
+            "alarms": self._aftermath.run,
+            "local topics": self._local.run,
+            "retention": lambda: self._retention.run(self._writer, self._uplink),
             "status": self._report_regularly,
         }
         async with asyncio.TaskGroup() as group:
@@ -204,7 +231,7 @@ class _Hub:
             lambda: self._site.sha256 if self._site else None,
             announce_ms=self._tuning.announce_ms,
             silence_ms=self._tuning.silence_ms,
-            marked=self._requests.committed,
+            marked=self._heard,
             ended=self._requests.directory.ended,
         )
 
@@ -232,11 +259,20 @@ class _Hub:
 
     async def _commit(self) -> None:
         arrived = self._intake.take()
-        if arrived.batches or arrived.tables:
+        if not (arrived.batches or arrived.tables):
+            pass
+        elif not await self._writer.call(self._retention.admits, arrived):
+            self._intake.give_back(arrived)
+        else:
             await self._writer.call(self._pipeline.commit, arrived, self._clock.boot_ms())
             self._intake.committed(arrived)
-            self._requests.committed(arrived)
+            self._heard(arrived)
         await self._intake.answer()
+
+    def _heard(self, arrived: Arrived) -> None:
+        """Batches are durable."""
+        self._requests.committed(arrived)
+        self._local.committed(arrived)
 
     async def _seal(self) -> None:
         acks = self._uplink.take_acks()
@@ -244,6 +280,9 @@ class _Hub:
             self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
         )
         self._uplink.offer(sealed)
+        self._aftermath.sealed()
+        self._local.sealed()
+        self._retention.wake()
 
     async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
         return await self._writer.call(self._store.queued, after_row, limit)
@@ -307,9 +346,11 @@ class _Hub:
         before = self._site.devices if self._site else {}
         self._site = site
         self._requests.configured(site.devices, writes=site.writes)
+        self._local.configured(site.local)
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
+        await self._writer.call(self._retention.retention.configure, site.store)
         self._bridges.announce_now()
 
     # Words to others.
@@ -327,7 +368,8 @@ class _Hub:
             "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
             "malformed %d, marked %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
-            "offline %d; journal %d B; requests ok %d, refused %d, failed %d, expired %d, repeated %d",
+            "offline %d; journal %d B; %s; "
+            "requests ok %d, refused %d, failed %d, expired %d, repeated %d; %s",
             taken.batches,
             taken.samples,
             taken.windows,
@@ -346,11 +388,13 @@ class _Hub:
             sent.refused,
             sent.offline,
             self._store.journal.size_bytes,
+            self._retention.status(),
             asked.ok,
             asked.refused,
             asked.failed,
             asked.expired,
             asked.repeated,
+            self._local.status(),
         )
 
 

@@ -22,10 +22,14 @@ from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import DEFAULT, StateRoot
 from headgate.errors import Reject, Retry
 from headgate.files import config as files
+from headgate.local import config as local
+from headgate.local.config import LocalConfig
 from headgate.modbus import config as modbus
 from headgate.requests import permits
 from headgate.requests.directory import devices_of
 from headgate.roles.site_reading import read_site
+from headgate.store import config as store
+from headgate.store.config import StoreConfig
 from headgate.threads import in_thread
 from headgate.uplink import config as uplink
 from headgate.uplink.config import UplinkConfig
@@ -78,6 +82,8 @@ class Site:
     devices: Mapping[str, str] = field(default_factory=dict)
     writes: bool = False
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    local: LocalConfig = field(default_factory=LocalConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -126,6 +132,8 @@ def parse_site(data: bytes, source: str) -> Site:
         devices_of(document),
         sections["requests"].writes,
         sections["uplink"],
+        sections["local"],
+        sections["store"],
     )
 
 
@@ -200,6 +208,8 @@ OWNERS = {
     "files": files.parse,
     "requests": permits.parse,
     "uplink": uplink.parse,
+    "local": local.parse,
+    "store": store.parse,
 }
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 

@@ -127,6 +127,7 @@ def mark_of(
     boot_ms: int,
     utc_ms: int,
     clock: ClockState,
+    boot: str = "",
 ) -> Batch:
     """One sample without a value and of quality bad_comm for each series, a frame for each device."""
     devices: dict[str, list[int]] = {}
@@ -136,7 +137,7 @@ def mark_of(
         Frame(boot_ms, found, (None,) * len(found), (Quality.BAD_COMM,) * len(found))
         for found in devices.values()
     ]
-    return Batch(bridge, run_id, seq, 1, dictionary, "", utc_ms - boot_ms, clock, 0, frames)
+    return Batch(bridge, run_id, seq, 1, dictionary, boot, utc_ms - boot_ms, clock, 0, frames)
 
 
 def _ones(looks: bytearray) -> Iterator[int]:

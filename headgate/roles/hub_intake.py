@@ -89,6 +89,16 @@ class Intake:
             self._durable[run] = max(self._durable.get(run, 0), batch.seq)
             self._answer_to.add(run)
 
+    def give_back(self, arrived: Arrived) -> None:
+        """There is no room for it: bridges keep it, and send it again."""
+        self._fresh_tables = [*arrived.tables, *self._fresh_tables]
+        self.refused += len(arrived.batches)
+        for run in {(batch.bridge, batch.run_id) for batch, _ in (*arrived.batches, *self._pending)}:
+            self._accepted[run] = self._durable.get(run, 0)
+            self._rewind.add(run)
+        self._pending, self._pending_bytes = [], 0  # what came behind it would be a gap
+        self._complaints.warning("full", "no room below the byte cap: batches are refused, bridges keep them")
+
     async def answer(self) -> None:
         """Tell each bridge that sent something how far it got, and where it has to go back."""
         runs, rewind = self._answer_to | self._rewind, self._rewind

@@ -7,30 +7,38 @@ only; after a crash the journal is replayed from the position in state.db, and b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
 from headgate import columns as columns_of
 from headgate.alarm.config import AlarmsConfig
-from headgate.alarm.watch import Watch
 from headgate.batch import decode, encode
-from headgate.clock import UTC_PLAUSIBLE_MS, random_id
+from headgate.clock import random_id
 from headgate.columns import Columns
 from headgate.envelope import header, reports
-from headgate.envelope.alarms import pack_event
 from headgate.envelope.header import Part
 from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
-from headgate.model import Ack, Batch, ClockState, Series, Window
+from headgate.model import Ack, AlarmEvent, Batch, ClockState, Series, Window
+from headgate.roles.hub_alarms import Alarms, AlarmsTuning
 from headgate.roles.hub_fresh import Fresh, mark_of
+from headgate.roles.hub_time import HubTime, ReadClock
 from headgate.roles.hub_windows import Windows
+from headgate.store.quarantine import fields_of
 from headgate.store.replay import Journaled
 from headgate.store.state import Queued
 from headgate.store.store import Store
+from headgate.timeline import TimeTuning
 from headgate.window.config import WindowsConfig
+
+OUTBOX_FACTOR, OUTBOX_BYTES = 3, 256 * 1024
+"""What a transaction takes of the disk for each byte of its envelopes, log included; and besides."""
+SAMPLE_BYTES, BLOCK_BYTES = 20, 128 * 1024
+"""What a sample takes at most while it is written to a day file, log included; and the file besides."""
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +56,8 @@ class PipelineTuning:
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
     mark_series: int = 2_000
+    alarms: AlarmsTuning = field(default_factory=AlarmsTuning)
+    time: TimeTuning = field(default_factory=TimeTuning)
 
 
 @dataclass(slots=True)
@@ -83,48 +93,61 @@ class Arrived:
     batches: Sequence[tuple[Batch, bytes]] = ()
 
 
+Told = Callable[[Sequence[Window], Sequence[AlarmEvent]], None]
+"""Hears in the store's thread what a seal has just made durable."""
+
+
 @dataclass(slots=True)
 class Pipeline:
-    """One hub's data path over an open store. Call `recover` first."""
+    """One hub's data path over an open store. Call `recover` first. `told`: see Told."""
 
     store: Store
     thing: str
     windows: WindowsConfig
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
+    read_clock: ReadClock | None = None
     counters: PipelineCounters = field(default_factory=PipelineCounters)
+    told: Told | None = None
+    watch: Alarms = field(init=False)
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
-    _events: list[Part] = field(default_factory=list)
-    _watch: Watch = field(init=False)
+    _time: HubTime = field(init=False)
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
     _mark_seq: int = 1
+    room: Callable[[int], bool] = lambda _: True
+    """Whether so many bytes more may be written; what may not waits (`deferred`) or is tried again."""
+    deferred: bool = False
     _end: int = 0
     _blocks_boot_ms: int = 0
     _complaints: LimitedLog = field(default_factory=lambda: LimitedLog(log))
 
     def __post_init__(self) -> None:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
-        self._watch = Watch(self.alarms)
+        self.watch = Alarms(self.store, self.thing, self.alarms, self.tuning.alarms)
+        self._time = HubTime(self.store, self.report, self.tuning.time, self.read_clock)
         self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
     @property
     def urgent(self) -> bool:
         """Whether something waits that is to be sealed at once."""
-        return bool(self._events)
+        return self.watch.urgent
 
     def recover(self, boot_ms: int) -> int:
         """Rebuild what was in memory from the journal; returns how many batches were replayed."""
         progress = self.store.progress
         self._windows.recover(boot_ms)
+        self.watch.started(boot_ms)
         self._end = max(progress.packed, progress.blocks, progress.replay)
         self._blocks_boot_ms = boot_ms
         count = 0
+        self._time.look()
         for item in self.store.replay():
-            self._consume(item, boot_ms)
+            if self._time.replayed(item):
+                self._consume(item, boot_ms)
             count += 1
         self._end = max(self._end, self.store.journal.end)
         return count
@@ -136,22 +159,28 @@ class Pipeline:
             self._closed += self._windows.change(windows)
 
     def set_alarms(self, alarms: AlarmsConfig) -> None:
-        """Other alarms from now on; their states begin anew."""
+        """Other alarms from now on; states of rules that stay the same go on."""
         if alarms != self.alarms:
-            self.alarms, self._watch = alarms, Watch(alarms)
+            self.alarms = alarms
+            self.watch.change(alarms)
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
+        self._look()
         journaled = []
         with self.store.begin() as tx:
             for table in arrived.tables:
                 tx.add_table(table)
             for batch, wire in arrived.batches:
-                item = tx.append(batch, wire)
+                item = self._time.append(tx, batch, wire)
                 if item is not None:
                     journaled.append(item)
         for item in journaled:
-            self._consume(item, boot_ms)
+            if item.batch.clock is ClockState.UNSYNCED:
+                self._warn_early(item.batch)
+            if not item.waiting:
+                self._consume(item, boot_ms)
+        self._release(boot_ms)
         self._end = self.store.journal.end
 
     def report(self, part: Part) -> None:
@@ -165,6 +194,7 @@ class Pipeline:
     def devices_changed(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         """Another site document's devices, each with its bridge: those it does not have are not missed."""
         self._fresh.site_changed(before, after)
+        self.watch.forget(before.keys() - after.keys())
 
     def let_go(self, bridge: str) -> None:
         """The bridge was stopped on purpose: nothing of it is marked until it sends again."""
@@ -190,6 +220,7 @@ class Pipeline:
             boot_ms=boot_ms,
             utc_ms=utc_ms,
             clock=clock,
+            boot=self._time.boot,
         )
         arrived = Arrived(batches=[(decode(wire), wire) for wire in encode(batch)])
         self._mark_seq += len(arrived.batches)
@@ -202,7 +233,13 @@ class Pipeline:
 
         The returned envelopes are durable and may be published.
         """
-        self._closed += self._windows.take_closed(boot_ms)
+        self._look()
+        self._release(boot_ms)
+        self._closed += [
+            window
+            for window in self._windows.take_closed(boot_ms)  # what is made again needs all its samples
+            if not window.revision or self.store.is_whole(window.start_ms, window.start_ms + window.length_ms)
+        ]
         for bridge, late in self._windows.take_late().items():
             self.counters.late += late
             self._complaints.warning(
@@ -211,12 +248,24 @@ class Pipeline:
                 bridge,
                 late,
             )
-        if utc_ms >= UTC_PLAUSIBLE_MS:
-            self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
+        if self._time.is_sure:
+            self.watch.tick(utc_ms, boot_ms)
+        notes = list(self.store.opening.untold)
         parts = self._parts(utc_ms)
+        parts += [("reports", reports.set_aside(fields_of(note))) for note in notes]
         queued: list[Queued] = []
         acks = list(acks)
-        fresh = self._fresh.unsaved()
+        size_bytes = sum(len(part.text) for _, part in parts)
+        self.deferred = bool(parts) and not self.room(
+            OUTBOX_FACTOR * size_bytes + OUTBOX_BYTES * (1 + bool(acks))
+        )
+        if self.deferred:
+            if acks:
+                with self.store.begin() as tx:
+                    for ack in acks:
+                        tx.acknowledge(ack)
+            return []
+        fresh, boots = self._fresh.unsaved(), self._time.unsaved()
         if parts or acks or fresh or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
                 for ack in acks:
@@ -227,14 +276,49 @@ class Pipeline:
                     queued.append(
                         tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
+                tx.told(notes)
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
-                length_ms = self.windows.default.length_ms
-                tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
+                tx.boots(boots.items())
+                if self._windows.doubted.changed:
+                    tx.doubted(self._windows.doubted.ranges())
+                    self._windows.doubted.saved()
+                length_ms, replay = self.windows.default.length_ms, self._needed()
+                self.watch.save(tx, self._end, replay, utc_ms)
+                tx.consumed(packed=self._end, replay=replay, window_length_ms=length_ms)
+            self.store.opening.were_told(notes)
+            if self.told is not None:
+                self.told(self._closed, self.watch.events)
             self._fresh.were_saved(fresh)
-            self._raw, self._closed, self._reports, self._events = [], [], [], []
+            self._time.were_saved(boots)
+            self.watch.were_saved()
+            self.counters.windows += sum(not window.revision for window in self._closed)
+            self.counters.corrected += sum(window.revision > 0 for window in self._closed)
+            self._raw, self._closed, self._reports = [], [], []
         self._seal_blocks(boot_ms)
         return queued
+
+    def _look(self) -> None:
+        """Read the clocks; windows that are closed until long after now were closed by a wrong clock."""
+        self._time.look()
+        if self._time.synced_ms is not None:
+            self._closed += self._windows.rewind(self._time.synced_ms)
+
+    def _release(self, boot_ms: int) -> None:
+        """Take in what need not wait any more for its UTC."""
+        for items in self._time.release():
+            for item in items:
+                self._consume(item, boot_ms)
+            self._end = self.store.journal.end
+
+    def _warn_early(self, batch: Batch) -> None:
+        """Alarms by times that are not sure. They are told again once the samples have got theirs."""
+        table = self.store.table(batch.dictionary)
+        if not self.alarms or table is None:
+            return
+        with suppress(Reject):  # told when the batch is taken in
+            groups, _ = columns_of.from_batch(batch, table)
+            self.watch.early(groups, batch.clock)
 
     def _consume(self, item: Journaled, boot_ms: int) -> None:
         """Take in a journaled batch, or what of it was not taken in before the crash."""
@@ -255,9 +339,7 @@ class Pipeline:
                 self._report_dropped(batch, batch.dropped, "shed by the bridge")
             self._raw += [_Raw(columns, batch.clock, max(columns.times_ms)) for columns in groups]
         if batch.clock is not ClockState.UNSYNCED:
-            events = self._watch.samples(groups)
-            if fresh:
-                self._events += [pack_event(event, batch.clock) for event in events]
+            self.watch.samples(groups, item.position, batch.clock, fresh=fresh)
         if groups:
             self._window(item, None if unfit else self.store.table(batch.dictionary), groups, boot_ms)
 
@@ -295,14 +377,18 @@ class Pipeline:
         """Into windows: rows as they came or, where there is no `table`, the columns of what fits."""
         batch = item.batch
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
+            for columns in groups:
+                self._windows.doubted.add(columns.times_ms)
             return
         fresh = item.position >= self.store.progress.packed
+        if not fresh and self._windows.rewound(groups, self._time.synced_ms):
+            return
         self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
     def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
         room_bytes = header.room_bytes(self.thing)
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts = [("alarms", part) for part in self._events]
+        parts = [("alarms", part) for part in self.watch.parts()]
         parts += [("reports", part) for part in self._reports]
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
@@ -313,19 +399,24 @@ class Pipeline:
                 ]
                 parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
-            self.counters.windows += sum(not window.revision for window in closed)
-            self.counters.corrected += sum(window.revision > 0 for window in closed)
             parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
         return parts
 
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""
         positions = [self._end, self.store.progress.blocks]
-        oldest = self._windows.oldest_position()
-        return min(positions if oldest is None else [*positions, oldest])
+        needed = (self._windows.oldest_position(), self._time.oldest_position)
+        return min([*positions, *(position for position in needed if position is not None)])
 
     def _seal_blocks(self, boot_ms: int) -> None:
         due = boot_ms - self._blocks_boot_ms >= self.tuning.blocks_every_ms
         if due or self.store.unsealed_samples >= self.tuning.blocks_samples:
-            self._blocks_boot_ms = boot_ms
-            self.store.seal_blocks(self._end)
+            self.seal_blocks(boot_ms)
+
+    def seal_blocks(self, boot_ms: int) -> None:
+        """Put what is in memory into blocks now, where there is room; nothing before an id is durable."""
+        samples = self.store.unsealed_samples
+        if self.store.unsaved_ids or (samples and not self.room(SAMPLE_BYTES * samples + BLOCK_BYTES)):
+            return
+        self._blocks_boot_ms = boot_ms
+        self.store.seal_blocks(self._end)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from headgate.columns import Columns
 from headgate.limited_log import LimitedLog
-from headgate.model import Series, Window
+from headgate.model import Batch, Quality, Series, Window
+from headgate.store.doubted import Doubted
 from headgate.store.query import Column
 from headgate.store.replay import Journaled
 from headgate.store.store import Store
@@ -21,6 +22,12 @@ log = logging.getLogger(__name__)
 MEMORY_BYTES = 8 << 20
 """What samples of all bridges' windows take, at most."""
 MIN_SOURCE_BYTES = 1 << 20
+REWIND_MS = 24 * 3_600_000
+"""Windows that are closed until so long after now get back to now. Nearer ones stay closed, and what comes
+corrects them: they may hold samples of the time before the clock was set back.
+"""
+REWOUND_MS = 3_600_000
+"""How much later a sample may be than the closing of windows that it brought about: longer than most are."""
 
 
 @dataclass(slots=True)
@@ -33,8 +40,9 @@ class _Heard:
 class StoreHistory:
     """What the store holds, for windows that are made again."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, doubted: Doubted) -> None:
         self._store = store
+        self._doubted = doubted
         self._complaints = LimitedLog(log)
 
     def samples(self, series: Collection[Series], from_ms: int, to_ms: int) -> Iterator[Column]:
@@ -42,10 +50,27 @@ class StoreHistory:
         wanted = frozenset(series)
         try:
             for column in self._store.query({each.name for each in wanted}, from_ms, to_ms):
-                if column.series in wanted:
-                    yield column
+                if column.series not in wanted:
+                    continue
+                found = self._sure(column) if self._doubted.overlaps(from_ms, to_ms) else column
+                if found.times_ms:
+                    yield found
         except (OSError, sqlite3.Error) as error:  # a damaged day file must not keep the hub from its work
             self._complaints.warning("history", "history of windows from %d on: %s", from_ms, error)
+
+    def _sure(self, column: Column) -> Column:
+        """Without what is of uncertain time: it is in no window."""
+        rows = [
+            i
+            for i, (t_ms, code) in enumerate(zip(column.times_ms, column.quality, strict=True))
+            if code != Quality.UNCERTAIN or not self._doubted.holds(t_ms)
+        ]
+        return Column(
+            column.series,
+            [column.times_ms[i] for i in rows],
+            [column.values[i] for i in rows],
+            [column.quality[i] for i in rows],
+        )
 
 
 class Windows:
@@ -53,7 +78,8 @@ class Windows:
 
     def __init__(self, store: Store, config: WindowsConfig, idle_ms: int) -> None:
         self._store = store
-        self._history = StoreHistory(store)
+        self.doubted = Doubted(store.state.doubted.all())
+        self._history = StoreHistory(store, self.doubted)
         self._config = config
         self._idle_ms = idle_ms
         self._heard: dict[str, _Heard] = {}
@@ -83,7 +109,7 @@ class Windows:
         batch = item.batch
         heard = self._heard.get(batch.bridge)
         if heard is None:
-            heard = self._heard[batch.bridge] = _Heard(self._source({}), boot_ms)
+            heard = self._heard[batch.bridge] = _Heard(self._new_source(batch), boot_ms)
         heard.boot_ms = boot_ms
         source = heard.source
         source.began(item.position, batch.clock, fresh=fresh)
@@ -98,6 +124,13 @@ class Windows:
                     shape = source.shape(key, [table[i] for i in frame.series])
                 shape.add(frame.boot_ms + batch.utc_offset_ms, frame.values, frame.quality)
         source.ended()
+
+    def _new_source(self, batch: Batch) -> Source:
+        """Where state.db was lost, windows whose first samples may be missing are not sent: others were."""
+        if not self._store.opening.rebuilt:
+            return self._source({})
+        times = [frame.boot_ms + batch.utc_offset_ms for frame in batch.frames]
+        return self._source({}, born_ms=max(times, default=0) + 1)
 
     def take_late(self) -> dict[str, int]:
         """How many samples of which bridge came, since the last call, when their window was closed."""
@@ -129,6 +162,28 @@ class Windows:
             heard.source = self._source({}, since_ms=newest_ms, born_ms=newest_ms)
             heard.late = 0
         return closed
+
+    def rewind(self, utc_ms: int) -> list[Window]:
+        """Where a wrong clock closed windows long after now, go on from now; returns those that were open."""
+        closed: list[Window] = []
+        for bridge, heard in self._heard.items():
+            closed_ms = {step: until for step, until in heard.source.closed_ms.items() if until is not None}
+            if max(closed_ms.values(), default=0) <= utc_ms + REWIND_MS:
+                continue
+            log.warning(
+                "bridge %s: windows were closed by a clock that was ahead; they go on from now", bridge
+            )
+            heard.source.close_all()
+            closed += heard.source.take_closed()
+            now_ms = {step_ms: -(-utc_ms // step_ms) * step_ms for step_ms in closed_ms}
+            heard.source = self._source(now_ms, since_ms=utc_ms)
+            heard.late = 0
+        return closed
+
+    def rewound(self, groups: Sequence[Columns], utc_ms: int | None) -> bool:
+        """Whether samples of before a restart are so far ahead that their windows were closed by `rewind`."""
+        newest_ms = max(max(columns.times_ms) for columns in groups)
+        return utc_ms is not None and newest_ms > utc_ms + REWIND_MS + REWOUND_MS
 
     def closed_until(self) -> dict[tuple[str, int], int]:
         """Until when windows are closed, by bridge and step."""

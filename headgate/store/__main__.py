@@ -14,17 +14,22 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from headgate.config.accepted import read_accepted
+from headgate.config.site import load_document, parse_sections
 from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
 from headgate.model import Series
 from headgate.store.arrays import Line
+from headgate.store.config import StoreConfig, parse
 from headgate.store.copy import Copy
-from headgate.store.day_file import day_path, open_day
+from headgate.store.day_file import DAY_MS, day_path, open_day
 from headgate.store.downsample import Bucket, downsampled
 from headgate.store.export import CsvWriter, JsonWriter, Writer, iso, write
 from headgate.store.progress_line import ProgressLine
 from headgate.store.segments import numbers_in, path_of
+from headgate.store.usage import Usage
 from headgate.store.verify import size_bytes, verify
+from headgate.store.windows_file import files_in
 
 _STEP = re.compile(r"(\d+)(ms|s|m|h|d)")
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -99,9 +104,24 @@ def _found(
     copy: Copy, series: Sequence[Series], asked: argparse.Namespace
 ) -> Iterable[Line] | Iterable[tuple[Series, list[Bucket]]]:
     names = {one.name for one in series}
+    _say_shed(copy, asked)
+    if asked.step is not None and copy.shed_days(asked.from_ms, asked.to_ms):
+        return copy.buckets(names, asked.from_ms, asked.to_ms, asked.step, newest_first=asked.newest_first)
     lines = copy.lines(names, asked.from_ms, asked.to_ms, newest_first=asked.newest_first)
     told = _told(lines, copy.count(names, asked.from_ms, asked.to_ms))
     return told if asked.step is None else downsampled(told, asked.step, newest_first=asked.newest_first)
+
+
+def _say_shed(copy: Copy, asked: argparse.Namespace) -> None:
+    days = copy.shed_days(asked.from_ms, asked.to_ms)
+    if days:
+        what = (
+            "are put together from windows" if asked.step else "are missing here: --step 1m has their windows"
+        )
+        first, last = (iso(day * DAY_MS)[:10] for day in (days[0], days[-1]))
+        print(
+            f"raw samples of {len(days)} days from {first} to {last} were shed; they {what}", file=sys.stderr
+        )
 
 
 def _told(lines: Iterator[Line], total: int) -> Iterator[Line]:
@@ -136,9 +156,20 @@ def _info(copy: Copy, *, as_json: bool) -> int:
                 }
             )  # fmt: skip
     journal = [path_of(copy.root.journal, number) for number in numbers_in(copy.root.journal)]
+    use = Usage(copy.root.path).measure(0)
+    windows = [
+        {"file": path.name, "bytes": path.stat().st_size}
+        for paths in files_in(copy.root.windows).values()
+        for path in paths
+    ]
     found = {
         "root": str(copy.root.path),
         "days": days,
+        "windows": windows,
+        "cap_bytes": _limits(copy.root).cap_bytes(copy.root.path),
+        "use_bytes": {"all": sum(use.values())} | {name: size for name, size in use.items() if size},
+        "oldest_raw": days[0]["first"] if days else None,
+        "oldest_windows": windows[0]["file"] if windows else None,
         "journal": {"segments": len(journal), "bytes": sum(path.stat().st_size for path in journal)},
         "unsealed_samples": copy.unsealed,
         "envelopes_waiting": copy.kept.envelopes,
@@ -146,6 +177,17 @@ def _info(copy: Copy, *, as_json: bool) -> int:
     }
     print(json.dumps(found, indent=2) if as_json else _as_text(found, days))
     return OK
+
+
+def _limits(root: StateRoot) -> StoreConfig:
+    """The section `store` in force; where none was accepted, what holds without one on this disk."""
+    accepted = read_accepted(root)
+    if accepted is None:
+        return StoreConfig()
+    source = str(root.config / accepted.digest)
+    document = load_document(accepted.text, source)
+    found: StoreConfig = parse_sections(document, source, {"store": parse}, whole=False)["store"]
+    return found
 
 
 def _as_text(found: dict[str, object], days: Collection[dict[str, object]]) -> str:
@@ -160,7 +202,10 @@ def _as_text(found: dict[str, object], days: Collection[dict[str, object]]) -> s
             f"{day['file']:<14}{size:>12,}{day['series']:>8}{day['blocks']:>8}{samples:>12,}{each}  "
             f"{day['first']} .. {day['last']}"
         )
-    rest = {name: value for name, value in found.items() if name not in ("days", "root")}
+    rest = {name: value for name, value in found.items() if name not in ("days", "root", "windows")}
+    windows = found["windows"]
+    assert isinstance(windows, list)
+    text += [f"{one['file']:<14}{one['bytes']:>12,}  windows, the raw samples were shed" for one in windows]
     text += [f"{name.replace('_', ' ')}: {value}" for name, value in rest.items()]
     return "\n".join(text)
 

@@ -19,9 +19,20 @@ from headgate.errors import Reject
 from headgate.model import Series
 from headgate.store import pack
 from headgate.store.arrays import Stretch, joined
-from headgate.store.day_file import DAY_MS, SCHEMA, STEPS, VERSION, day_path, days_in, open_day
+from headgate.store.day_file import (
+    DAY_MS,
+    SCHEMA,
+    STEPS,
+    VERSION,
+    add_sums,
+    block_sum,
+    day_path,
+    days_in,
+    open_day,
+    row_sum,
+)
 from headgate.store.head import Unsealed
-from headgate.store.sqlite import connect, migrate, transaction
+from headgate.store.sqlite import connect, migrate, pending_bytes, transaction
 
 OPEN_DAYS = 2
 """Files kept open for writing: today's, and one more for what comes late."""
@@ -65,6 +76,14 @@ class Blocks:
             self._through[day] = _read_through(self._db(day)) if exists else 0
         return self._through[day]
 
+    def forget(self, day: int) -> None:
+        """Close a day's file, which is about to be replaced or removed."""
+        self._through.pop(day, None)
+        db = self._open.pop(day, None)
+        if db is not None:
+            with suppress(sqlite3.DatabaseError):
+                leave_whole(db)
+
     def newest_through(self) -> int:
         """The journal position before which some file holds everything: none below it may be used again,
         also where journal or state.db are lost.
@@ -74,6 +93,15 @@ class Blocks:
             with suppress(Reject), open_day(day_path(self.folder, day)) as reader:
                 found = max(found, reader.through())
         return found
+
+    def pending_bytes(self) -> int:
+        """By how much files grow once their write-ahead logs are taken into them."""
+        return sum(pending_bytes(db, day_path(self.folder, day)) for day, db in self._open.items())
+
+    def trim(self) -> None:
+        """Take the write-ahead logs into their files, and leave them empty."""
+        for db in self._open.values():
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def _write_day(self, day: int, items: Sequence[Unsealed], end: int) -> None:
         through = self.through(day)
@@ -97,18 +125,22 @@ class Blocks:
         found = db.execute("SELECT id FROM shapes WHERE series = ?", (key,)).fetchone()
         if found is None:
             db.executemany(
-                "INSERT OR IGNORE INTO series(id, name, revision, unit, kind, decimals) "
-                "VALUES(?, ?, ?, ?, ?, ?)",
-                [
-                    (number, s.name, s.revision, s.unit, s.kind, s.decimals)
-                    for number, s in zip(ids, series, strict=True)
-                ],
+                "INSERT OR IGNORE INTO series(id, name, revision, unit, kind, decimals, sum) "
+                "VALUES(?, ?, ?, ?, ?, ?, ?)",
+                [series_row(number, one) for number, one in zip(ids, series, strict=True)],
             )
-            found = (db.execute("INSERT INTO shapes(series) VALUES(?)", (key,)).lastrowid,)
+            shape: int = db.execute("SELECT coalesce(max(id), 0) + 1 FROM shapes").fetchone()[0]
+            db.execute(
+                "INSERT INTO shapes(id, series, sum) VALUES(?, ?, ?)", (shape, key, row_sum(shape, key))
+            )
+            found = (shape,)
         times = stretch.times_ms
+        data = pack.encode(stretch)
+        row = (found[0], int(times.min()), int(times.max()), len(stretch), end, data)
         db.execute(
-            "INSERT INTO blocks(shape, first_ms, last_ms, samples, through, data) VALUES(?, ?, ?, ?, ?, ?)",
-            (found[0], int(times.min()), int(times.max()), len(stretch), end, pack.encode(stretch)),
+            "INSERT INTO blocks(shape, first_ms, last_ms, samples, through, data, sum) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (*row, block_sum(*row)),
         )
 
     def _db(self, day: int) -> sqlite3.Connection:
@@ -120,11 +152,12 @@ class Blocks:
             db = connect(path, wal=True)
             db.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
             migrate(db, path, VERSION, SCHEMA, STEPS)
+            add_sums(db)
         self._open[day] = db  # the last one used is the last one closed
         return db
 
     def _finish(self, day: int) -> None:
-        _leave_whole(self._open.pop(day))
+        leave_whole(self._open.pop(day))
 
 
 def settle(folder: Path) -> None:
@@ -134,15 +167,24 @@ def settle(folder: Path) -> None:
     """
     for path in map(partial(day_path, folder), days_in(folder)):
         if any(path.with_name(path.name + log).exists() for log in ("-journal", "-wal")):
-            _leave_whole(connect(path, wal=True))
+            leave_whole(connect(path, wal=True))
 
 
-def _leave_whole(db: sqlite3.Connection) -> None:
+def leave_whole(db: sqlite3.Connection) -> None:
+    """Close a day file so that no log is left beside it, if no reader has it open."""
     # A reader may have it open: then its log stays until it is written or settled again.
-    with suppress(sqlite3.OperationalError):
-        db.execute("PRAGMA busy_timeout=0")
-        db.execute("PRAGMA journal_mode=DELETE")
-    db.close()
+    try:
+        with suppress(sqlite3.OperationalError):
+            db.execute("PRAGMA busy_timeout=0")
+            db.execute("PRAGMA journal_mode=DELETE")
+    finally:
+        db.close()
+
+
+def series_row(number: int, one: Series) -> tuple[object, ...]:
+    """A row of `series`, with its sum."""
+    total = row_sum(number, one.name, one.unit, one.kind, one.decimals, one.revision)
+    return number, one.name, one.revision, one.unit, one.kind, one.decimals, total
 
 
 def split_days(stretch: Stretch) -> list[tuple[int, Stretch]]:

@@ -118,6 +118,10 @@ class Expander:
         self._forms: list[Form] = []
         self._memory = Memory()
 
+    def lose(self) -> None:
+        """Records are missing here: nothing can be read until one that starts anew."""
+        self._lost = True
+
     def decode(self, payload: bytes) -> list[Batch]:
         """The batches of the next record. Raises Reject for what is none."""
         reader = Reader(payload)

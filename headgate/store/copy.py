@@ -23,11 +23,15 @@ from headgate.model import Series, dictionary_hash
 from headgate.store.arrays import Line, line_of
 from headgate.store.blocks import settle
 from headgate.store.day_file import DAY_MS, day_path, days_in, open_day
+from headgate.store.days import Days
+from headgate.store.downsample import Bucket
 from headgate.store.head import Head
 from headgate.store.query import lines, newest
 from headgate.store.replay import replayed
 from headgate.store.segments import numbers_in, records, start_of_segment
 from headgate.store.state import VERSION, table_from_rows
+from headgate.store.windows_file import open_windows, standing
+from headgate.timeline import Timeline
 
 log = logging.getLogger(__name__)
 _ALL = 1 << 62
@@ -67,6 +71,10 @@ class Copy:
         for day in self.days:
             with open_day(day_path(self.root.blocks, day)) as reader:
                 found |= set(reader.series().values())
+        for paths in standing(self.root.blocks, self.root.windows).values():
+            for path in paths:
+                with open_windows(path) as kept:
+                    found |= {gone.series for gone in kept.gone()}
         fitting = [one for one in found if any(fnmatchcase(one.name, pattern) for pattern in patterns)]
         return sorted(fitting, key=lambda one: (one.name, one.revision))
 
@@ -75,6 +83,21 @@ class Copy:
     ) -> Iterator[Line]:
         """See `headgate.store.query.lines`."""
         return lines(self.root.blocks, self._snapshot, names, from_ms, to_ms, newest_first=newest_first)
+
+    def buckets(
+        self, names: Collection[str], from_ms: int, to_ms: int, step_ms: int, *, newest_first: bool = False
+    ) -> Iterator[tuple[Series, list[Bucket]]]:
+        """See `headgate.store.store.Store.downsampled`."""
+        days = Days(self.root.blocks, self.root.windows, self._snapshot, names)
+        return days.buckets(from_ms, to_ms, step_ms, newest_first=newest_first)
+
+    def shed_days(self, from_ms: int = 0, to_ms: int = 1 << 52) -> list[int]:
+        """The days of which windows are left in place of raw samples."""
+        return [
+            day
+            for day in standing(self.root.blocks, self.root.windows)
+            if day * DAY_MS < to_ms and (day + 1) * DAY_MS > from_ms
+        ]
 
     def newest(self, series: Collection[Series]) -> Iterator[Line]:
         """The newest sample of each name."""
@@ -104,7 +127,12 @@ class Copy:
 
         start = self.kept.positions.get("replay", 0)
         segments = numbers_in(self.root.journal)
+        waiting = Timeline()
         for item in replayed(records(self.root.journal, segments, start_of_segment(start)), start, learn):
+            if item.waiting:
+                waiting.wait(item.batch, item.position)
+                continue
+            waiting.came(item.batch)
             if item.position < self.kept.positions.get("blocks", 0):
                 continue
             table = tables.get(item.batch.dictionary)
@@ -117,6 +145,8 @@ class Copy:
                 continue
             for group in groups:
                 self._keep(item.position, group)
+        if waiting.batches:
+            log.warning("journal: %d batches wait for the gateway's clock to be set", waiting.batches)
 
     def _keep(self, position: int, group: Columns) -> None:
         rows = [i for i, t in enumerate(group.times_ms) if position >= self._through.get(t // DAY_MS, 0)]

@@ -22,11 +22,15 @@ class Bucket:
     mean: float | None
     first: Value
     last: Value
+    kept_ms: int = 0
+    """Put together, in part at least, from windows of this length, the raw ones being shed; 0: it is not."""
 
     def plus(self, later: Bucket) -> Bucket:
         """Together with what is later of the same bucket."""
+        kept_ms = max(self.kept_ms, later.kept_ms)
         if self.mean is None or later.mean is None:
-            return Bucket(self.start_ms, self.count + later.count, None, None, None, self.first, later.last)
+            count = self.count + later.count
+            return Bucket(self.start_ms, count, None, None, None, self.first, later.last, kept_ms)
         count = self.count + later.count
         return Bucket(
             self.start_ms,
@@ -36,6 +40,7 @@ class Bucket:
             self.mean + (later.mean - self.mean) * later.count / count,
             self.first,
             later.last,
+            kept_ms,
         )
 
 
@@ -46,19 +51,26 @@ def downsampled(
 
     NaN counts as no value. A bucket that two lines share comes once, with the later of them or at the end.
     """
+    found = ((line.series, _of_line(line, step_ms, newest_first=newest_first)) for line in lines)
+    return stitched(found, newest_first=newest_first)
+
+
+def stitched(
+    found: Iterable[tuple[Series, list[Bucket]]], *, newest_first: bool = False
+) -> Iterator[tuple[Series, list[Bucket]]]:
+    """Stretches of buckets that follow each other in time; one that two of them share becomes one."""
     open_: dict[Series, Bucket] = {}
-    for line in lines:
-        buckets = _of_line(line, step_ms, newest_first=newest_first)
+    for one, buckets in found:
         if not buckets:
             continue
-        before = open_.pop(line.series, None)
+        before = open_.pop(one, None)
         if before is not None and before.start_ms == buckets[0].start_ms:
             buckets[0] = buckets[0].plus(before) if newest_first else before.plus(buckets[0])
         elif before is not None:
             buckets.insert(0, before)
-        open_[line.series] = buckets.pop()
+        open_[one] = buckets.pop()
         if buckets:
-            yield line.series, buckets
+            yield one, buckets
     for series, bucket in open_.items():
         yield series, [bucket]
 

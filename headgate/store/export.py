@@ -14,7 +14,20 @@ from headgate.store.arrays import Line
 from headgate.store.downsample import Bucket
 
 _SAMPLE = ("time", "t_ms", "series", "revision", "value", "unit", "quality")
-_BUCKET = ("time", "t_ms", "series", "revision", "count", "low", "high", "mean", "first", "last", "unit")
+_BUCKET = (
+    "time",
+    "t_ms",
+    "series",
+    "revision",
+    "count",
+    "low",
+    "high",
+    "mean",
+    "first",
+    "last",
+    "unit",
+    "kept_ms",
+)
 
 
 class Writer(Protocol):
@@ -50,7 +63,7 @@ class CsvWriter:
         self._rows.writerows(
             (
                 iso(b.start_ms), b.start_ms, series.name, series.revision, b.count, _cell(b.low),
-                _cell(b.high), _cell(b.mean), _cell(b.first), _cell(b.last), series.unit,
+                _cell(b.high), _cell(b.mean), _cell(b.first), _cell(b.last), series.unit, b.kept_ms or None,
             )
             for b in buckets
         )  # fmt: skip
@@ -75,7 +88,9 @@ class JsonWriter:
         )
 
     def buckets(self, series: Series, buckets: Sequence[Bucket]) -> None:
-        names = ("start_ms", "count", "low", "high", "mean", "first", "last")
+        names: tuple[str, ...] = ("start_ms", "count", "low", "high", "mean", "first", "last")
+        if any(b.kept_ms for b in buckets):
+            names = (*names, "kept_ms")
         self._column(series, {name: [_plain(getattr(b, name)) for b in buckets] for name in names})
 
     def close(self) -> None:

@@ -68,3 +68,14 @@ def sync_data(fd: int) -> None:
         os.fdatasync(fd)
     else:
         os.fsync(fd)
+
+
+def reread(path: Path) -> None:
+    """Write to the disk what waits of a file, and forget the rest of it. Raises OSError."""
+    fd = os.open(path, os.O_RDWR)
+    try:
+        sync_data(fd)
+        if sys.platform == "linux":
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)

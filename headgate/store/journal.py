@@ -77,6 +77,11 @@ class Journal:
         return position_of(self._number, self._offset)
 
     @property
+    def segments(self) -> list[int]:
+        """The segments that are there, ascending."""
+        return list(self._segments)
+
+    @property
     def segment(self) -> int:
         """The number of the segment that the next record may go to."""
         return self._number
@@ -84,6 +89,13 @@ class Journal:
     def fits(self, payload: bytes) -> bool:
         """Whether a record goes to this segment."""
         return self._offset + FRAME.size + 1 + len(payload) <= self._capacity
+
+    def growth_bytes(self, size_bytes: int, records: int) -> int:
+        """How much more the journal may take on the disk with so many records of together `size_bytes`."""
+        whole = size_bytes + records * (FRAME.size + 1)
+        if self._offset + whole <= self._capacity and self._number == self._segments[-1]:
+            return 0
+        return whole + records * (self._segment_bytes + HEADER.size)
 
     def roll(self) -> None:
         """Let the next record start a new segment."""

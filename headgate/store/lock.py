@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from headgate.errors import Fatal
 
 
+class RootInUse(Fatal):
+    """Another process holds the root; once that ends, it is free."""
+
+
 class RootLock:
-    """Held from construction until `close` or the end of the process. Raises Fatal while another holds it."""
+    """Held from construction until `close` or the end of the process. Raises RootInUse, Fatal."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -18,14 +23,15 @@ class RootLock:
         except OSError as error:
             raise Fatal(f"{path}: {error.strerror}; give this component's user write access") from error
         if not _try_lock(self._fd):
-            holder = os.read(self._fd, 20).decode(errors="replace").strip() or "unknown"
+            holder = " ".join(os.read(self._fd, 64).decode(errors="replace").split()) or "unknown"
             os.close(self._fd)
-            raise Fatal(
+            raise RootInUse(
                 f"state root {path.parent} is in use by another hub (pid {holder}): "
                 "stop it or set another stateRoot"
             )
         os.truncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        os.write(self._fd, f"{os.getpid()} since {since}\n".encode())
 
     def close(self) -> None:
         """Release it; the file stays."""
@@ -37,7 +43,7 @@ def _try_lock(fd: int) -> bool:
         import msvcrt
 
         try:
-            # Behind the pid, because Windows hides locked bytes from readers.
+            # Behind what is written, because Windows hides locked bytes from readers.
             os.lseek(fd, 64, os.SEEK_SET)
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
             os.lseek(fd, 0, os.SEEK_SET)

@@ -5,8 +5,9 @@ Nothing here waits for the writer: a snapshot says what is in memory and which b
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,14 +15,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from headgate.errors import Reject
 from headgate.model import Series, Value
 from headgate.store.arrays import Line, Shape, Stretch, Times, joined, joined_lines
-from headgate.store.day_file import DAY_MS, day_path, days_in, open_day
+from headgate.store.day_file import DAY_MS, DayReader, day_path, days_in, open_day_if_there
 from headgate.store.head import Snapshot
+from headgate.store.salvage import is_busy
 
 SLICE_SAMPLES = 800_000
 """Samples decoded at once, about 16 B each; more only where a single seal brought more."""
 _CUTS_LOOKED_AT = 64
+
+Damaged = Callable[[int, str], None]
+"""Told of the day whose file cannot be read, in part or at all, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +61,16 @@ def query(
     to_ms: int,
     *,
     newest_first: bool = False,
+    damaged: Damaged | None = None,
 ) -> Iterator[Column]:
     """Samples of the named series with from_ms <= t < to_ms: a Column per slice of time, series and revision.
 
-    Slices follow each other in the order that was asked for. Raises Reject for a file that cannot be read.
+    Slices follow each other in the order that was asked for. Raises Reject for a file that cannot be read;
+    with `damaged`, that is told instead, and what cannot be read is left out.
     """
     stamps: tuple[Times | None, list[int]] = (None, [])
-    for line in lines(folder, snapshot, names, from_ms, to_ms, newest_first=newest_first):
+    found = lines(folder, snapshot, names, from_ms, to_ms, newest_first=newest_first, damaged=damaged)
+    for line in found:
         if stamps[0] is not line.times_ms:
             stamps = (line.times_ms, line.times_ms.tolist())
         yield Column(line.series, stamps[1], line.value_list(), line.quality_list())
@@ -75,6 +84,7 @@ def lines(
     to_ms: int,
     *,
     newest_first: bool = False,
+    damaged: Damaged | None = None,
 ) -> Iterator[Line]:
     """As `query`, as arrays."""
     wanted = frozenset(names)
@@ -89,22 +99,27 @@ def lines(
             continue
         with ExitStack() as opened:
             sources = [source for source in memory if source.first_ms < high and source.last_ms >= low]
+            reader = None
             if day in files:
-                reader = opened.enter_context(open_day(day_path(folder, day)))
-                found = reader.find(wanted, low, high, snapshot.sealed)
-                blocks = [
-                    _Source(f.first_ms, f.last_ms, f.samples, partial(reader.lines, f.key)) for f in found
-                ]
-                sources = blocks + sources
+                telling = damaged and partial(damaged, day)
+                with around_damage(telling):
+                    reader = opened.enter_context(open_day_if_there(day_path(folder, day)))
+                    found = list(reader.find(wanted, low, high, snapshot.sealed)) if reader else []
+                    blocks = [
+                        _Source(f.first_ms, f.last_ms, f.samples, partial(_lines_in, reader, f.key, telling))
+                        for f in found
+                        if reader is not None
+                    ]
+                    sources = blocks + sources
             yield from _of_day(sources, low, high, newest_first=newest_first)
 
 
 def newest(
-    folder: Path, snapshot: Snapshot, names: Collection[str]
+    folder: Path, snapshot: Snapshot, names: Collection[str], damaged: Damaged | None = None
 ) -> dict[str, tuple[Series, int, Value, int]]:
     """The newest sample of each series that has any: (series, UTC ms, value, quality).
 
-    Of equal times the one that came last. Raises Reject for a file that cannot be read.
+    Of equal times the one that came last. Raises Reject for a file that cannot be read; `damaged`: as above.
     """
     missing, found = set(names), dict[str, tuple[Series, int, Value, int]]()
     memory = _in_memory(snapshot, missing)
@@ -113,7 +128,7 @@ def newest(
         if not missing:
             break
         seen: dict[str, Line] = {}
-        for line in _newest_of_day(folder, day, snapshot, memory, missing):
+        for line in _newest_of_day(folder, day, snapshot, memory, missing, damaged):
             held = seen.get(line.series.name)
             if held is None or line.times_ms[0] >= held.times_ms[0]:
                 seen[line.series.name] = line
@@ -124,17 +139,41 @@ def newest(
 
 
 def _newest_of_day(
-    folder: Path, day: int, snapshot: Snapshot, memory: Sequence[_Source], names: Collection[str]
+    folder: Path,
+    day: int,
+    snapshot: Snapshot,
+    memory: Sequence[_Source],
+    names: Collection[str],
+    damaged: Damaged | None,
 ) -> Iterator[Line]:
     """The newest sample of each line in each source that may hold the day's newest, oldest seal first."""
     low, high = day * DAY_MS, (day + 1) * DAY_MS
     if day_path(folder, day).exists():
-        with open_day(day_path(folder, day)) as reader:
-            for found in reader.find_newest(names, snapshot.sealed):
-                yield from _last_rows(reader.lines(found.key), low, high, names)
+        telling = damaged and partial(damaged, day)
+        with around_damage(telling), open_day_if_there(day_path(folder, day)) as reader:
+            if reader is not None:
+                for found in reader.find_newest(names, snapshot.sealed):
+                    yield from _last_rows(_lines_in(reader, found.key, telling), low, high, names)
     for source in memory:
         if source.first_ms < high and source.last_ms >= low:
             yield from _last_rows(source.read(), low, high, names)
+
+
+@contextmanager
+def around_damage(telling: Callable[[str], None] | None) -> Iterator[None]:
+    """Go on behind what cannot be read, and tell; without `telling` it is raised."""
+    try:
+        yield
+    except (Reject, sqlite3.DatabaseError, TypeError, ValueError) as error:
+        if telling is None or is_busy(error):
+            raise
+        telling(str(error))
+
+
+def _lines_in(reader: DayReader, key: int, telling: Callable[[str], None] | None) -> list[Line]:
+    with around_damage(telling):
+        return reader.lines(key)
+    return []
 
 
 def _last_rows(found: Sequence[Line], low: int, high: int, names: Collection[str]) -> Iterator[Line]:

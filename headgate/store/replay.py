@@ -22,11 +22,13 @@ class Journaled:
     """A batch and where the journal holds it, known once the transaction that appended it is left.
 
     `end` is where the next record may start; batches of one record have positions of their own in it.
+    `waiting`: its UTC is not known yet; it comes again, under a position of its own, once it is.
     """
 
     batch: Batch
     position: int = 0
     end: int = 0
+    waiting: bool = False
 
 
 def replayed(
@@ -42,9 +44,12 @@ def replayed(
             if record.kind == RecordKind.DICTIONARY:
                 learn(table_from_rows(json.loads(record.payload)))
                 continue
+            if record.kind == RecordKind.GAP:
+                expander.lose()
+                continue
             if record.kind == RecordKind.BATCH:
                 found = [batches.decode(record.payload)]
-            elif record.kind == RecordKind.BATCHES:
+            elif record.kind in (RecordKind.BATCHES, RecordKind.WAITING):
                 found = expander.decode(record.payload)
             else:
                 raise Reject(f"a record of unknown kind {record.kind}")
@@ -53,4 +58,5 @@ def replayed(
             continue
         for i, batch in enumerate(found):
             if record.position + i >= start:
-                yield Journaled(batch, record.position + i, record.end)
+                waiting = record.kind == RecordKind.WAITING
+                yield Journaled(batch, record.position + i, record.end, waiting)

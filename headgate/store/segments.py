@@ -29,6 +29,8 @@ class RecordKind(IntEnum):
     BATCH = 1  # one batch as it came over the bus: written by version 1
     DICTIONARY = 2
     BATCHES = 3  # all batches of a commit (headgate/store/compact.py)
+    WAITING = 4  # the same of batches whose UTC is not known yet: they come again as BATCHES once it is
+    GAP = 5  # what stood here was damaged; put in its place when the store was opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def header(number: int) -> bytes:
 def frame(position: int, kind: int, payload: bytes) -> bytes:
     """A record at its position."""
     body = bytes([kind]) + payload
-    return FRAME.pack(len(body), _checksum(position, body)) + body
+    return FRAME.pack(len(body), checksum(position, body)) + body
 
 
 def records(folder: Path, numbers: Iterable[int], start: int) -> Iterator[Record]:
@@ -110,7 +112,7 @@ def frames(data: bytes, number: int) -> Iterator[Record]:
             return
         body = data[start : start + length]
         position = position_of(number, offset)
-        if _checksum(position, body) != crc:
+        if checksum(position, body) != crc:
             return
         offset = start + length
         yield Record(position, position_of(number, offset), body[0], body[1:])
@@ -131,5 +133,6 @@ def check_header(path: Path, data: bytes, number: int) -> int:
     return version
 
 
-def _checksum(position: int, body: bytes) -> int:
+def checksum(position: int, body: bytes) -> int:
+    """Of a record's kind and payload at their place."""
     return zlib.crc32(body, zlib.crc32(position.to_bytes(8, "little")))

@@ -11,6 +11,9 @@ from types import MappingProxyType
 from headgate.config.stateroot import sync_directory
 from headgate.errors import Fatal
 
+NEXT_VERSIONS = 8
+"""A version so little above ours is taken for a newer hub's; one further off for damage."""
+
 
 def connect(path: Path, *, wal: bool) -> sqlite3.Connection:
     """Open for writing, from any thread (one at a time); transactions begin and end where told.
@@ -27,6 +30,14 @@ def connect(path: Path, *, wal: bool) -> sqlite3.Connection:
             connection.close()
         raise Fatal(f"{path}: {error}; move it aside and start again") from error
     return connection
+
+
+def pending_bytes(connection: sqlite3.Connection, path: Path) -> int:
+    """By how much the file grows once its write-ahead log is taken into it."""
+    pages, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    return max(0, int(pages) * int(page_bytes) - path.stat().st_size)
 
 
 def migrate(

@@ -7,20 +7,27 @@ the journal positions up to which samples are in envelopes and blocks.
 from __future__ import annotations
 
 import json
+import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from headgate.errors import Reject
 from headgate.model import Ack, Envelope, EnvelopeId, Series, series_row
+from headgate.store.alarm_rows import AlarmRows
+from headgate.store.boots import BootRows
+from headgate.store.doubted import DoubtedRows
 from headgate.store.requests import RequestRows
-from headgate.store.sqlite import connect, migrate, transaction
+from headgate.store.shed_rows import ShedRows, grow_and_shrink
+from headgate.store.sqlite import connect, migrate, pending_bytes, transaction
 
 VERSION = 1
 RUNS_KEPT = 4
 """Runs remembered per bridge: a bridge has one, messages of the one before may still be under way."""
+
+OUTBOX = "id, stream, epoch, seq, schema, live, sealed_ms, samples, body"
 
 MAX_UNIT_LENGTH = 64
 """Characters of a unit: every envelope repeats it for each of its columns."""
@@ -43,7 +50,9 @@ CREATE TABLE windows(bridge TEXT, length_ms INTEGER, closed_until INTEGER NOT NU
 
 _ADDED = """
 CREATE TABLE IF NOT EXISTS fresh(bridge TEXT, dictionary BLOB, looks BLOB NOT NULL,
-                                 PRIMARY KEY(bridge, dictionary)) WITHOUT ROWID
+                                 PRIMARY KEY(bridge, dictionary)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS told(id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS days(day INTEGER PRIMARY KEY)
 """
 """Came later, to files of the same version: a hub that does not know it does without."""
 
@@ -74,18 +83,34 @@ class State:
 
     def __init__(self, path: Path, thing: str) -> None:
         self._thing = thing
+        self._path = path
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
-        self._db.execute(_ADDED)
+        for statement in _ADDED.split(";"):
+            self._db.execute(statement)
+        if all(row[1] != "sum" for row in self._db.execute("PRAGMA table_info(outbox)")):
+            self._db.execute("ALTER TABLE outbox ADD COLUMN sum INTEGER")
+        grow_and_shrink(self._db)
         self.requests = RequestRows(self._db)
+        self.alarms = AlarmRows(self._db)
+        self.boots = BootRows(self._db)
+        self.doubted = DoubtedRows(self._db)
+        self.shed = ShedRows(self._db)
 
     def close(self) -> None:
         """Close the file; a transaction under way is rolled back."""
         self._db.close()
 
-    def transaction(self) -> AbstractContextManager[None]:
+    def pending_bytes(self) -> int:
+        """By how much the file grows once its write-ahead log is taken into it."""
+        return pending_bytes(self._db, self._path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
         """All of what is written inside, or nothing; durable when left."""
-        return transaction(self._db)
+        with transaction(self._db):
+            yield
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES('sum', ?)", (small_sum(self._db),))
 
     # What was there at start.
 
@@ -136,10 +161,12 @@ class State:
         """At most `limit` waiting envelopes behind `after_row`, in the order of sealing."""
         only = "" if live is None else f"AND live = {int(live)}"
         rows = self._db.execute(
-            "SELECT id, stream, epoch, seq, schema, live, sealed_ms, samples, body FROM outbox "
-            f"WHERE id > ? {only} ORDER BY id LIMIT ?",
+            f"SELECT {OUTBOX}, sum FROM outbox WHERE id > ? {only} ORDER BY id LIMIT ?",
             (after_row, limit),
-        )
+        ).fetchall()
+        for row in rows:
+            if row[-1] not in (None, outbox_sum(row[1:-1])):
+                raise sqlite3.DatabaseError(f"row {row[0]} of the outbox is damaged")
         return [
             Queued(
                 row,
@@ -148,25 +175,26 @@ class State:
                     EnvelopeId(self._thing, stream, int(epoch, 16), seq), schema, body, samples, bool(is_live)
                 ),
             )
-            for row, stream, epoch, seq, schema, is_live, sealed_ms, samples, body in rows
+            for row, stream, epoch, seq, schema, is_live, sealed_ms, samples, body, _ in rows
         ]
 
     def insert(self, envelope: Envelope, sealed_ms: int) -> int:
         """Queue a sealed envelope; returns its row."""
         key = envelope.id
+        row = (
+            key.stream,
+            f"{key.epoch:016x}",
+            key.seq,
+            envelope.schema,
+            int(envelope.live),
+            sealed_ms,
+            envelope.samples,
+            envelope.body,
+        )
         cursor = self._db.execute(
-            "INSERT INTO outbox(stream, epoch, seq, schema, live, sealed_ms, samples, body) "
-            "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key.stream,
-                f"{key.epoch:016x}",
-                key.seq,
-                envelope.schema,
-                envelope.live,
-                sealed_ms,
-                envelope.samples,
-                envelope.body,
-            ),
+            "INSERT INTO outbox(stream, epoch, seq, schema, live, sealed_ms, samples, body, sum) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*row, outbox_sum(row)),
         )
         return int(cursor.lastrowid or 0)
 
@@ -215,6 +243,8 @@ class State:
         self._db.executemany(
             "INSERT INTO series(id, name, revision, unit, kind, decimals) VALUES(?, ?, ?, ?, ?, ?)", rows
         )
+        if rows:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES('series_sum', ?)", (series_sum(self._db),))
 
     def put_dictionary(self, key: bytes, table: Sequence[Series]) -> None:
         """Store a series table under its content hash."""
@@ -230,12 +260,53 @@ class State:
                 row = (*key, zlib.compress(looks, 1))
                 self._db.execute("INSERT INTO fresh(bridge, dictionary, looks) VALUES(?, ?, ?)", row)
 
+    def told(self) -> set[str]:
+        """Which notes of files set aside are in envelopes."""
+        return {row[0] for row in self._db.execute("SELECT id FROM told")}
+
+    def put_told(self, keys: Iterable[str]) -> None:
+        """These are, too."""
+        self._db.executemany("INSERT OR IGNORE INTO told VALUES(?)", [(key,) for key in keys])
+
+    def days(self) -> set[int]:
+        """The days of which there was a file."""
+        return {row[0] for row in self._db.execute("SELECT day FROM days")}
+
+    def put_days(self, days: Iterable[int]) -> None:
+        """The days of which there is a file, and no others."""
+        self._db.execute("DELETE FROM days")
+        self._db.executemany("INSERT INTO days VALUES(?)", [(day,) for day in days])
+
     def put_windows_closed(self, closed: Mapping[tuple[str, int], int]) -> None:
         """Store until when windows are closed."""
         rows = [(bridge, length_ms, until) for (bridge, length_ms), until in closed.items()]
         self._db.executemany(
             "INSERT OR REPLACE INTO windows(bridge, length_ms, closed_until) VALUES(?, ?, ?)", rows
         )
+
+
+def small_sum(db: sqlite3.Connection) -> int:
+    """Of the small tables, whose rows have no sums of their own."""
+    total = 0
+    for table in ("meta", "runs", "streams", "windows"):
+        for row in db.execute(f"SELECT * FROM {table} ORDER BY 1, 2"):
+            if row[0] != "sum" or table != "meta":
+                total = zlib.crc32(repr(row).encode(), total)
+    return total
+
+
+def series_sum(db: sqlite3.Connection) -> int:
+    """Of the ids of series."""
+    total = 0
+    for row in db.execute("SELECT id, name, revision, unit, kind, decimals FROM series ORDER BY id"):
+        total = zlib.crc32(repr(row).encode(), total)
+    return total
+
+
+def outbox_sum(row: Sequence[object]) -> int:
+    """Of an envelope and its row."""
+    *fields, body = row
+    return zlib.crc32(body if isinstance(body, bytes) else b"?", zlib.crc32(repr(fields).encode()))
 
 
 def table_text(table: Sequence[Series]) -> str:

@@ -7,30 +7,39 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
 
 from headgate.columns import Columns, picked
-from headgate.config.stateroot import StateRoot
+from headgate.config.stateroot import StateRoot, sync_directory
 from headgate.errors import Fatal
 from headgate.model import Ack, Batch, Envelope, EnvelopeId, Series, Value, dictionary_hash
 from headgate.store import compact
+from headgate.store.alarm_rows import AlarmRows
 from headgate.store.arrays import Shape
 from headgate.store.blocks import Blocks
+from headgate.store.boots import BootRow
 from headgate.store.day_file import DAY_MS
-from headgate.store.downsample import Bucket, downsampled
+from headgate.store.days import Days
+from headgate.store.doubted import Range
+from headgate.store.downsample import Bucket
 from headgate.store.files import Disk
 from headgate.store.head import MAX_SHAPES, Head
 from headgate.store.journal import SEGMENT_BYTES, Journal
 from headgate.store.lock import RootLock
-from headgate.store.query import Column, lines, newest, query
+from headgate.store.opening import mend
+from headgate.store.quarantine import Note
+from headgate.store.query import Column, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
-from headgate.store.segments import RecordKind, start_of_segment
+from headgate.store.segments import RecordKind, segment_of, start_of_segment
+from headgate.store.shed_rows import Candidate, Leaving
 from headgate.store.state import Progress, Queued, State, table_text
+from headgate.store.tables import save_table
+from headgate.store.windows_file import newest_through
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -59,6 +68,8 @@ class Store:
         disk: Disk | None = None,
     ) -> None:
         self._root = root.path
+        self._state_root = root
+        self._windows = root.windows
         self._thing = thing
         self._epoch = epoch
         self._broken = False
@@ -66,22 +77,35 @@ class Store:
         with ExitStack() as opened:
             self._lock = RootLock(root.lock)
             opened.callback(self._lock.close)
+            self.opening = mend(root, thing)
             self.state = State(root.state_db, thing)
             opened.callback(self.state.close)
+            for file in self.state.shed.leaving():  # decided before a crash
+                self._remove(file)
+            for part in root.windows.glob("*.part"):
+                part.unlink()
+            self._shed_days = self.state.shed.days()
             self._progress = self.state.progress()
-            self._ids = self.state.series_ids()
+            self._ids = self.state.series_ids() | self.opening.ids
             self._blocks = Blocks(root.blocks, self._ids)
             opened.callback(self._blocks.close)
             progress = self._progress
             needed = max(progress.packed, progress.blocks, self._blocks.newest_through())
+            if not progress.packed:  # state.db may be lost, and the raw samples of all days shed
+                needed = max(needed, newest_through(root.windows))
             self.journal = Journal(root.journal, segment_bytes=segment_bytes, at_least=needed, disk=disk)
             opened.callback(self.journal.close)
+            if self.opening.again:  # each file says itself what it holds
+                self._progress = replace(progress, blocks=progress.replay)
             self._opened = opened.pop_all()
+        self._damaged: dict[int, str] = {}
         self._runs = self.state.runs()
         self._fresh_runs: dict[tuple[str, int], int] = {}
         self._ends = self.state.stream_ends()
         self._seqs: dict[str, int] = {}
-        self._fresh_ids: dict[Series, int] = {}
+        self._fresh_ids = dict(self.opening.ids)
+        self._newest_id = max(self._ids.values(), default=0)
+        self._days: list[int] = []
         self._tables = self.state.dictionaries()
         self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
         self._head = Head(self.journal.end)
@@ -109,6 +133,11 @@ class Store:
     def unsealed_samples(self) -> int:
         """Samples that wait in memory to become blocks."""
         return self._head.samples
+
+    @property
+    def unsaved_ids(self) -> bool:
+        """Whether series are new whose ids the next transaction makes durable; no blocks before it."""
+        return bool(self._fresh_ids)
 
     def runs(self) -> dict[tuple[str, int], int]:
         """Up to which seq each (bridge, run_id) is held."""
@@ -157,13 +186,25 @@ class Store:
             self._advance(item.batch)
             yield item
 
+    def waiting(self, start: int) -> Iterator[Journaled]:
+        """The batches that waited from position `start` to the end of the first segment that has any."""
+        found = -1
+        records = self.journal.replay(start_of_segment(start))
+        for item in replayed(records, start, lambda _: None):
+            if found >= 0 and segment_of(item.position) != found:
+                return
+            if item.waiting:
+                found = segment_of(item.position)
+                yield item
+
     def keep(self, position: int, columns: Columns) -> None:
         """Hold columns of the batch at `position` until `seal_blocks`; gives new series their ids."""
         shape = self._head.shape(columns.series)
         if id(shape) not in self._numbered:
             for series in shape.series:
                 if series not in self._ids:
-                    number = len(self._ids) + 1
+                    self._newest_id += 1
+                    number = self._newest_id
                     self._ids[series] = self._fresh_ids[series] = number
             if len(self._numbered) >= MAX_SHAPES:
                 self._numbered.clear()
@@ -171,9 +212,13 @@ class Store:
         if position >= self._replayed_end:
             self._head.add(position, shape, columns)
             return
-        rows = [i for i, t in enumerate(columns.times_ms) if position >= self._blocks.through(t // DAY_MS)]
+        rows = [i for i, t in enumerate(columns.times_ms) if position >= self._through(t // DAY_MS)]
         if rows:
             self._head.add(position, shape, picked(columns, rows))
+
+    def _through(self, day: int) -> int:
+        """The position before which all of a day is in its file, or was and is shed."""
+        return max(self._blocks.through(day), self._shed_days.get(day, 0))
 
     def seal_blocks(self, end: int) -> None:
         """Write everything kept, which is all before the journal position `end`, to the day files.
@@ -185,6 +230,49 @@ class Store:
         self._blocks.write(self._head.waiting(), end)
         self._head.sealed(end)
         self._progress = replace(self._progress, blocks=end)
+        while self._damaged:
+            day, _ = self._damaged.popitem()
+            self._blocks.forget(day)
+            self.opening.mend(self._state_root, day, self._ids)
+
+    def is_whole(self, from_ms: int, to_ms: int) -> bool:
+        """Whether no raw samples with from_ms <= t < to_ms were shed."""
+        return self._shed_days.keys().isdisjoint(range(from_ms // DAY_MS, -(-to_ms // DAY_MS)))
+
+    def removed(self, files: Sequence[Leaving]) -> None:
+        """Remove files that a durable transaction let go (`Tx.leave`), and note that it is done."""
+        try:
+            for file in files:
+                self._remove(file)
+        except OSError as error:  # a file that stays must not take new samples, which would go with it
+            raise Fatal(f"state root {self._root}: {error}; it is to be removed") from error
+
+    def trim(self) -> None:
+        """Empty the write-ahead logs: their bytes are given back."""
+        self.state.shed.trim()
+        self._blocks.trim()
+
+    def pending_bytes(self) -> int:
+        """By how much files grow once the write-ahead logs are taken into them."""
+        return self.state.pending_bytes() + self._blocks.pending_bytes()
+
+    @property
+    def blocks(self) -> Blocks:
+        """The day files."""
+        return self._blocks
+
+    def _remove(self, file: Leaving) -> None:
+        """Idempotent; until it is noted nothing else is written: no new file of the name is removed."""
+        path = self._root / file.path
+        if file.part and (self._root / file.part).exists():
+            (self._root / file.part).replace(self._root / file.whole)
+            sync_directory(self._windows)
+        for log_of in ("", "-wal", "-shm", "-journal"):
+            path.with_name(path.name + log_of).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            sync_directory(path.parent)
+        with self.state.transaction():
+            self.state.shed.left(file.path)
 
     # Reads; these may be called from any thread, and wait for no write.
 
@@ -196,20 +284,28 @@ class Store:
         Slices of time follow each other in the order asked for; each holds a bounded number of samples.
         """
         snapshot = self._head.snapshot()
-        return query(self._blocks.folder, snapshot, names, from_ms, to_ms, newest_first=newest_first)
+        return query(
+            self._blocks.folder,
+            snapshot,
+            names,
+            from_ms,
+            to_ms,
+            newest_first=newest_first,
+            damaged=self._found_damaged,
+        )
 
     def downsampled(
         self, names: Collection[str], from_ms: int, to_ms: int, step_ms: int, *, newest_first: bool = False
     ) -> Iterator[tuple[Series, list[Bucket]]]:
-        """As `query`, in buckets that start at multiples of `step_ms`."""
-        found = lines(
-            self._blocks.folder, self._head.snapshot(), names, from_ms, to_ms, newest_first=newest_first
-        )
-        return downsampled(found, step_ms, newest_first=newest_first)
+        """As `query`, in buckets that start at multiples of `step_ms`. Where the raw samples are shed, they
+        are put together from windows, and say so (`Bucket.kept_ms`).
+        """
+        days = Days(self._blocks.folder, self._windows, self._head.snapshot(), names, self._found_damaged)
+        return days.buckets(from_ms, to_ms, step_ms, newest_first=newest_first)
 
     def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
         """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
-        return newest(self._blocks.folder, self._head.snapshot(), names)
+        return newest(self._blocks.folder, self._head.snapshot(), names, self._found_damaged)
 
     def series(self) -> list[Series]:
         """Every series of which there was a sample, by name and revision."""
@@ -236,13 +332,20 @@ class Store:
         """Waiting envelopes sealed after the one in `after_row`, oldest first."""
         return self.state.queued(after_row, limit)
 
+    def _found_damaged(self, day: int, why: str) -> None:
+        """What is left of the file takes its place with the next seal; until then it is read around."""
+        if day not in self._damaged:
+            log.error("%s; it is read around until it is mended", why)
+            self._damaged[day] = why
+
     # For Tx.
 
     def _append(self, appended: Sequence[Journaled]) -> None:
         """Put batches into the journal, so many to a record, and note where each of them is."""
-        for start in range(0, len(appended), RECORD_BATCHES):
-            part = appended[start : start + RECORD_BATCHES]
-            record = self.journal.append(RecordKind.BATCHES, self._compacted([item.batch for item in part]))
+        for start, end in _runs_of(appended):
+            part = appended[start:end]
+            kind = RecordKind.WAITING if part[0].waiting else RecordKind.BATCHES
+            record = self.journal.append(kind, self._compacted([item.batch for item in part]))
             for i, item in enumerate(part):
                 item.position, item.end = record.position + i, record.end
 
@@ -283,10 +386,25 @@ class Store:
         state.put_runs(self._fresh_runs, self.journal.end)
         state.put_series(self._fresh_ids.items())
         for key, table in self._fresh_tables.items():
+            save_table(self._state_root.tables, key, table)
             state.put_dictionary(key, table)
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
         state.put_progress(self._progress)
+        days = [day for day in self._blocks.days() if day not in self._shed_days]  # those may go
+        if days != self._days:
+            state.put_days(days)
+            self._days = days
+
+
+def _runs_of(appended: Sequence[Journaled]) -> Iterator[tuple[int, int]]:
+    """(start, end) of each record: of one kind, and not too many batches."""
+    start = 0
+    for i in range(1, len(appended) + 1):
+        ends = i == len(appended) or appended[i].waiting is not appended[start].waiting
+        if ends or i - start == RECORD_BATCHES:
+            yield start, i
+            start = i
 
 
 class Tx:
@@ -298,17 +416,28 @@ class Tx:
         self._store = store
         self._stack = state
 
-    def append(self, batch: Batch, wire: bytes) -> Journaled | None:
+    def append(self, batch: Batch, wire: bytes, *, waiting: bool = False) -> Journaled | None:
         """Journal a batch; None when its key (bridge, run_id, seq) is held already.
 
-        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller.
+        `wire`, the bytes that it came as, is not kept: the journal's own form is smaller. `waiting`: for
+        its UTC; once that is known, `append_again`.
         """
         store = self._store
         if batch.seq <= store._runs.get((batch.bridge, batch.run_id), 0):
             return None
         store._advance(batch)
+        self.appended.append(Journaled(batch, waiting=waiting))
+        return self.appended[-1]
+
+    def append_again(self, batch: Batch) -> Journaled:
+        """Journal a batch that waited, with its UTC."""
         self.appended.append(Journaled(batch))
         return self.appended[-1]
+
+    def boots(self, rows: Iterable[BootRow]) -> None:
+        """What is known of UTC in these boots of the machine."""
+        self._state()
+        self._store.state.boots.put(rows)
 
     def add_table(self, table: tuple[Series, ...]) -> None:
         """Journal a series table, so that the batches behind it can be read with the journal alone."""
@@ -354,10 +483,41 @@ class Tx:
         self._state()
         self._store.state.put_fresh(changed)
 
+    def doubted(self, ranges: Iterable[Range]) -> None:
+        """Where samples of uncertain time may lie."""
+        self._state()
+        self._store.state.doubted.put(ranges)
+
+    def told(self, notes: Sequence[Note]) -> None:
+        """Reports of these files set aside are in envelopes of this transaction."""
+        self._state()
+        self._store.state.put_told(note.id for note in notes)
+
+    def leave(self, file: Leaving, day: int | None = None) -> None:
+        """Decide that a file goes, of a `day` its raw samples; call `Store.removed` once this is durable."""
+        self._state()
+        self._store.state.shed.leave(file)
+        if day is not None:
+            through = self._store._through(day)
+            self._store.state.shed.add_day(day, through)
+            self._store._shed_days[day] = through
+
+    def shed(self, envelopes: Sequence[Candidate]) -> None:
+        """Take envelopes out of the outbox that the cloud does not have."""
+        self._state()
+        self._store.state.shed.delete([one.row for one in envelopes])
+        self._store._outbox_count -= len(envelopes)
+        self._store._outbox_bytes -= sum(one.size_bytes for one in envelopes)
+
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""
         self._state()
         return self._store.state.requests
+
+    def alarms(self) -> AlarmRows:
+        """States of alarms and what their events left to do, to be changed within this transaction."""
+        self._state()
+        return self._store.state.alarms
 
     def _state(self) -> None:
         if not self.wrote_state:

@@ -21,6 +21,7 @@ from headgate.store.segments import (
     offset_of,
     path_of,
 )
+from headgate.store.windows_file import files_in, open_windows
 
 Tick = Callable[[int, str], None]
 """Told of bytes that were looked at, and what they were of."""
@@ -43,6 +44,9 @@ def verify(root: StateRoot, tick: Tick) -> Iterator[str]:
             yield from _day(path, tick)
         except Reject as error:
             yield str(error)
+    for paths in files_in(root.windows).values():
+        for path in paths:
+            yield from _windows(path)
     numbers = numbers_in(root.journal)
     for number in numbers:
         yield from _segment(path_of(root.journal, number), number, last=number == numbers[-1])
@@ -65,6 +69,16 @@ def _day(path: Path, tick: Tick) -> Iterator[str]:
         tick(max(0, left), path.name)
 
 
+def _windows(path: Path) -> Iterator[str]:
+    yield from _database(path)
+    try:
+        with open_windows(path) as reader:
+            for _ in reader.buckets():
+                pass
+    except Reject as error:
+        yield str(error)
+
+
 def _database(path: Path) -> Iterator[str]:
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
@@ -85,7 +99,7 @@ def _segment(path: Path, number: int, *, last: bool) -> Iterator[str]:
     expander, offset = Expander(), HEADER.size
     for record in frames(data, number):
         offset = offset_of(record.end)
-        if record.kind == RecordKind.BATCHES:
+        if record.kind in (RecordKind.BATCHES, RecordKind.WAITING):
             try:
                 expander.decode(record.payload)
             except Reject as error:

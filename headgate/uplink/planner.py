@@ -7,7 +7,7 @@ behind it are read when their turn comes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from headgate.model import Ack
@@ -197,6 +197,18 @@ class Planner:
             self._progressed(now_ms)
         self.counters.acknowledged += count
         return count
+
+    def forget(self, rows: Collection[int]) -> None:
+        """These are no longer in the outbox, though the cloud has not said that it holds them."""
+        gone = set(rows)
+        if not gone:
+            return
+        for row in gone & self._unacknowledged.keys():
+            self._remove(row)
+        self._backlog = deque(item for item in self._backlog if item.row not in gone)
+        self._live = deque(item for item in self._live if item.row not in gone)
+        self._alarms = deque(item for item in self._alarms if item.row not in gone)
+        self._live_bytes = sum(len(item.envelope.body) for item in self._live)
 
     # The parts.
 

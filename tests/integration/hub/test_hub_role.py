@@ -17,7 +17,6 @@ import pytest
 
 from headgate.bus.memory import MemoryBus, MemoryCloud
 from headgate.clock import SystemClock
-from headgate.errors import Fatal
 from headgate.model import ClockState, Frame, Series
 from headgate.roles.hub import HubTuning, run
 from headgate.roles.hub_pipeline import PipelineTuning
@@ -187,21 +186,33 @@ async def test_lost_envelopes_are_sent_again_bit_identical(tmp_path: Path) -> No
             await world.cloud.until(lambda: world.arrived().total() >= 30 * len(TABLE))
 
 
-async def test_unsynced_samples_are_marked_and_in_no_window(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world, world.hub():
-        await world.bridge.send(world.frames(2), clock=ClockState.UNSYNCED)
-        await world.cloud.until(lambda: world.arrived().total() >= 2 * len(TABLE))
-        await asyncio.sleep(0.5)
-        assert {reader.load(body)["clock"] for body in world.cloud.envelopes.values()} == {"unsynced"}
-        assert not [w for body in world.cloud.envelopes.values() for w in reader.windows(body)]
+async def test_unsynced_samples_wait_for_the_clock_also_over_a_restart(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        async with world.hub():
+            await world.bridge.send(world.frames(2), clock=ClockState.UNSYNCED)
+            await world.bridge.until_acked()
+        assert not world.cloud.envelopes
+        async with world.hub():
+            await world.bridge.send(world.frames(1), clock=ClockState.SYNCED)
+            await world.cloud.until(lambda: world.arrived().total() >= 3 * len(TABLE))
+        sent = [body for body in world.cloud.envelopes.values() if reader.samples(body)]
+        assert {reader.load(body)["clock"] for body in sent} == {"synced"}
 
 
-async def test_a_second_hub_is_told_who_holds_the_state_root(tmp_path: Path) -> None:
-    async with a_world(tmp_path) as world, world.hub():
-        await world.bridge.send(world.frames(1))
-        await world.bridge.until_acked()
-        with pytest.raises(Fatal, match=r"in use by another hub \(pid \d+\)"):
-            await run(world.bus, world.clock, asyncio.Event(), thing="gw", tuning=FAST)
+async def test_a_second_hub_says_who_holds_the_state_root_and_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        async with a_world(tmp_path) as world, world.hub():
+            await world.bridge.send(world.frames(1))
+            await world.bridge.until_acked()
+            group.create_task(run(world.bus, world.clock, stop, thing="gw", tuning=FAST))
+            async with asyncio.timeout(10):
+                while "in use by another hub (pid " not in caplog.text:
+                    await asyncio.sleep(0.01)
+        stop.set()
+    assert len([line for line in caplog.messages if "in use by another hub" in line]) == 1
 
 
 def a_site(path: Path, length_s: object = 2) -> dict[str, str]:

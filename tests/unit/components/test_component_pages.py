@@ -19,6 +19,7 @@ from headgate.ble.decoders.registry import PROFILES
 from headgate.config.site import load_document
 from headgate.errors import Reject
 from headgate.files.config import parse_mapping as parse_files
+from headgate.local.config import parse_mapping as parse_local
 from headgate.modbus.config import parse_mapping
 from headgate.modbus.forms import LETTERS, Orders
 from headgate.modbus.sunspec.definitions import index as sunspec_index
@@ -26,6 +27,7 @@ from headgate.modbus.transports import KINDS
 from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
 from headgate.roles.site_follower import parse_component
+from headgate.store.config import parse_mapping as parse_store
 from headgate.window.config import parse_mapping as parse_windows
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -248,10 +250,36 @@ def test_every_key_of_the_alarms_section_is_documented_and_accepted() -> None:
     assert documented == known
 
 
-def test_the_examples_of_windows_and_alarms_are_accepted() -> None:
-    windows, alarms = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.Hub"))
+def test_every_key_of_the_store_section_is_documented_and_accepted() -> None:
+    documented = every_key(section(page("headgate.Hub"), "Store", "####"))
+    assert documented == accepted(parse_store, {NO_SUCH_KEY: 1})
+
+
+def test_the_examples_of_windows_alarms_and_store_are_accepted() -> None:
+    windows, alarms, store = re.findall(r"(?s)```yaml\n(.*?)```", page("headgate.Hub"))
+    assert parse_store(yaml.safe_load(store)["store"]).keep_days == 90
     assert len(parse_windows(yaml.safe_load(windows)["windows"]).rules) == 4
-    assert len(parse_alarms(yaml.safe_load(alarms)["alarms"])) == 3
+    assert len(parse_alarms(yaml.safe_load(alarms)["alarms"])) == 4
+
+
+def test_every_key_of_the_local_section_is_documented_and_accepted() -> None:
+    documented = every_key(section(page("headgate.Hub"), "Local topics", "####"))
+    known = accepted(parse_local, {NO_SUCH_KEY: 1}) - {"live", "windows"}
+    for name in ("live", "windows"):
+        given = {name: {"series": "*/*", NO_SUCH_KEY: 1}}
+        known |= {f"{name}.{key}" for key in accepted(parse_local, given)}
+    assert documented == known
+
+
+def test_the_page_on_local_topics_shows_the_example_as_it_is() -> None:
+    text = (ROOT / "docs/local.md").read_text("utf-8")
+    site, policy = re.findall(r"(?s)```yaml\n(.*?)```", text)
+    assert parse_local(yaml.safe_load(site)["local"]).alarms
+    (program,) = re.findall(r"(?s)```python\n(.*?)```", text)
+    example = ROOT / "examples/headgate.example.PrintLive"
+    assert (example / "main.py").read_text("utf-8").endswith(program)
+    recipe = yaml.safe_load((example / "recipe.yaml").read_text("utf-8"))
+    assert recipe["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"] == yaml.safe_load(policy)
 
 
 @pytest.mark.parametrize(("component", "parse"), PARSERS)

@@ -9,6 +9,13 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 
+PUBLIC = {
+    ("PublishToTopic", "hg/v1/local/live/*"),
+    ("PublishToTopic", "hg/v1/local/windows/*"),
+    ("PublishToTopic", "hg/v1/local/alarms"),
+}
+"""For other people's components."""
+
 ALLOWED = {
     "headgate.Runtime": set(),
     "headgate.ModbusBridge": {
@@ -45,6 +52,7 @@ ALLOWED = {
         ("PublishToTopic", "hg/v1/local/dictionary/*"),
         ("PublishToTopic", "hg/v1/local/call/*"),
         ("PublishToTopic", "hg/v1/local/reply/*"),
+        *PUBLIC,
         ("SubscribeToTopic", "hg/v1/local/batch/*"),
         ("SubscribeToTopic", "hg/v1/local/alive/*"),
         ("SubscribeToTopic", "hg/v1/local/report"),
@@ -69,12 +77,12 @@ ALLOWED = {
     },
 }
 
-# Of all its roles, what reaches the cloud: what is local stays in the process.
+# Of all its roles, what reaches the cloud and other components: all else that is local stays in the process.
 ALLOWED["headgate.AllInOne"] = {
     (operation, resource)
     for component in ("headgate.Hub", "headgate.FileCourier")
     for operation, resource in ALLOWED[component]
-    if operation.endswith("IoTCore")
+    if operation.endswith("IoTCore") or (operation, resource) in PUBLIC
 }
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SOURCES = sorted((ROOT / "recipes").glob("*.yaml"))
 PUBSUB = "ComponentConfiguration.DefaultConfiguration.accessControl.aws.greengrass.ipc.pubsub"
 MQTT = "ComponentConfiguration.DefaultConfiguration.accessControl.aws.greengrass.ipc.mqttproxy"
-PUBLISH = f"{PUBSUB}.headgate.Hub:pubsub-publish:2"
+PUBLISH = f"{PUBSUB}.headgate.Hub:pubsub-publish:3"
 
 
 def judge(document: object, tmp_path: Path, *, artifacts: tuple[str, ...] = ("main.py", "launch.py")) -> str:
@@ -53,7 +53,7 @@ PUB: list[str | int] = [
     *CONFIG,
     "accessControl",
     "aws.greengrass.ipc.pubsub",
-    "headgate.Hub:pubsub-publish:2",
+    "headgate.Hub:pubsub-publish:3",
 ]
 CLOUD: list[str | int] = [
     *CONFIG,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headgate_cloud.decoder import Envelope, Previous, Undecodable, decode, header
+from headgate_cloud.decoder import Context, Envelope, Previous, Undecodable, decode, header
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "envelope"
 
@@ -53,6 +53,24 @@ def test_every_kind_is_exact() -> None:
         "m/t": ["Ü ☃ \x00"],
         "m/none": [None],
     }
+
+
+def test_samples_say_which_event_they_surround() -> None:
+    found = decode(golden("context"))
+    assert found.context == Context("overheat", "engine/temperature_oil", 1763685600000, 1, 3, True)
+    assert columns(found) == {"engine/temperature_oil": [79.9, 81.5]}
+    assert decode(golden("samples")).context is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"part": 4}, {"alarm": "a b"}, {"series": "x"}, {"cut": False}, {"t": "now"}, {"more": 1}]
+)
+def test_a_context_that_is_none_is_refused(change: dict[str, Any]) -> None:
+    context = json.loads(golden("context"))["context"] | change
+    with pytest.raises(Undecodable, match=r"\$\.context"):
+        decode(altered("context", context=context))
+    with pytest.raises(Undecodable):
+        decode(altered("windows", context=context))
 
 
 def test_what_a_window_was_asked_for_and_its_correction() -> None:

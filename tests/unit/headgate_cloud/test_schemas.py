@@ -63,3 +63,37 @@ def test_schema_and_decoder_refuse_the_same(example: dict[str, object]) -> None:
     assert not validator("envelope").is_valid(example)
     with pytest.raises(Undecodable):
         decode(json.dumps(example).encode())
+
+
+SHED = {
+    "stream": "live",
+    "epoch": "8c0f3a5b77d01e42",
+    "first": 3,
+    "last": 9,
+    "samples": 70,
+    "why": "byte cap",
+}
+THINNED = {"series": "meter-a/*", "from": 1, "to": 2, "count": 3, "step_ms": 60_000, "why": "age"}
+REMOVED = {"file": "quarantine/x", "bytes": 4096, "why": "byte cap"}
+
+
+@pytest.mark.parametrize(
+    ("type_", "fields"),
+    [("shed", SHED), ("downsampled", THINNED), ("removed", REMOVED)],
+    ids=lambda x: str(x)[:9],
+)
+def test_reports_of_what_was_shed_are_whole(type_: str, fields: dict[str, object]) -> None:
+    head = {
+        "v": 1,
+        "kind": "report",
+        "stream": "reports",
+        "epoch": "8c0f3a5b77d01e42",
+        "seq": 2,
+        "clock": "synced",
+    }
+    body = {**head, "report": {"type": type_, **fields}}
+    validator("envelope").validate(body)
+    assert decode(json.dumps(body).encode()).report == body["report"]
+    for name in fields:
+        short = {key: value for key, value in fields.items() if key != name}
+        assert not validator("envelope").is_valid({**head, "report": {"type": type_, **short}})

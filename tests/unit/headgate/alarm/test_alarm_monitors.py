@@ -91,7 +91,7 @@ def test_only_series_that_match_and_samples_that_count_are_watched() -> None:
         [[99.0, None, 12.0], ["a", "b", "c"], [99.0, 99.0, 99.0]],
         [bytes([3, 0, 0]), None, None],
     )
-    assert [(event.series, event.t_ms) for event in watch.samples([columns])] == [(A, 3)]
+    assert [(event.series, event.t_ms) for event in watch.samples([columns], 0)] == [(A, 3)]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from headgate.columns import Columns
 from headgate.envelope import header, numbers
-from headgate.envelope.alarms import pack_event
+from headgate.envelope.alarms import pack_context, pack_event
 from headgate.envelope.samples import pack_samples
 from headgate.envelope.windows import pack_windows
 from headgate.model import AlarmEvent, ClockState, EnvelopeId, Kind, Quality, Series, Value, Window, WindowRow
@@ -176,3 +177,24 @@ def test_every_window_row_exactly_once(found: list[tuple[int, list[Series]]]) ->
     assert all(len(body) + len(header.topic(THING, "backlog")) <= header.LIMIT_BYTES for body in bodies)
     read = Counter((w.series, w.start_ms, w.n, w.mean) for body in bodies for w in reader.windows(body))
     assert read == Counter((s.name, w.start_ms, r.count, r.mean) for w in windows for s, r in w.rows.items())
+
+
+def test_the_context_of_an_event_fits_and_says_what_was_cut() -> None:
+    longest = "d" * 64 + "/" + "t" * 64
+    series = tuple(Series(f"{'d' * 64}/{'t' * 61}{i:03}", "°C") for i in range(90))
+    group = Columns(series, list(range(20)), [[i / 7 + t for t in range(20)] for i in range(90)], [None] * 90)
+    room_bytes = header.room_bytes("g" * 128)
+    whole = pack_context(
+        [group], ClockState.SYNCED, room_bytes, 99, alarm="a" * 64, series=longest, t_ms=(1 << 42)
+    )
+    assert sum(part.samples for part in whole) == len(group)
+    assert all(len(part.text) <= room_bytes for part in whole)
+    marks = [json.loads("{" + part.text)["context"] for part in whole]
+    assert [mark["part"] for mark in marks] == list(range(1, len(whole) + 1))
+    assert {(mark["alarm"], mark["series"], mark["t"], mark["parts"]) for mark in marks} == {
+        ("a" * 64, longest, (1 << 42), len(whole))
+    }
+    assert not any("cut" in mark for mark in marks)
+    cut = pack_context([group], ClockState.SYNCED, room_bytes, 2, alarm="a", series=longest, t_ms=1)
+    assert [json.loads("{" + part.text)["context"].get("cut") for part in cut] == [True, True]
+    assert pack_context([], ClockState.SYNCED, room_bytes, 2, alarm="a", series=longest, t_ms=1) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -188,3 +189,33 @@ async def test_what_cannot_be_done_is_refused_by_its_word(
         with pytest.raises(Refused) as refused:
             await world.ask(op, **args)
     assert refused.value.code == code
+
+
+async def test_the_newest_files_of_a_source_are_captured_once_they_are_announced(tmp_path: Path) -> None:
+    async with running(World(tmp_path)) as world:
+        world.write("a", "b", "c")
+        for at, name in enumerate(("b", "c", "a")):
+            os.utime(tmp_path / "logs" / name, (1_700_000_000 + at, 1_700_000_000 + at))
+        with pytest.raises(Refused, match="no source 'cam'"):
+            await world.ask("capture", source="cam", newest=1, wait=True)
+        asked = asyncio.ensure_future(world.ask("capture", source="logs", newest=2, wait=True))
+        await world.until(asked.done)
+        with pytest.raises(Retry, match="still written"):
+            await asked
+        world.fault = Retry("the hub is away")
+        await world.stable(3)
+        asked = asyncio.ensure_future(world.ask("capture", source="logs", newest=2, wait=True))
+        await world.until(asked.done)
+        with pytest.raises(Retry, match="did not reach the hub"):
+            await asked
+        world.fault = None
+        asked = asyncio.ensure_future(world.ask("capture", source="logs", newest=2, wait=True))
+        await world.until(asked.done)
+        files = {report["file_id"]: report["path"] for report in world.reports}
+        assert [files[each] for each in (asked.result().result or {})["files"]] == ["a", "c"]
+        await world.until(lambda: len(world.reports) == 3)
+        world.write("d")
+        asked = asyncio.ensure_future(world.ask("capture", source="logs", newest=1, wait=False))
+        await world.until(asked.done)
+        assert len((asked.result().result or {})["files"]) == 1
+    assert sorted(report["path"] for report in world.reports)[:3] == ["a", "b", "c"]

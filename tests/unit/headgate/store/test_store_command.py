@@ -15,7 +15,10 @@ from headgate.config.stateroot import StateRoot
 from headgate.model import Batch, ClockState, Frame, Series, dictionary_hash
 from headgate.store.__main__ import main
 from headgate.store.progress_line import ProgressLine
+from headgate.store.shed_rows import Leaving
 from headgate.store.store import Store
+from headgate.store.thinning import Thinning
+from headgate.store.windows_file import next_path
 
 TABLE = (Series("meter-a/volts", "V", "f64", 1), Series("meter-a/state", "", "text"))
 START_MS = 1_763_704_800_000
@@ -125,3 +128,40 @@ def test_progress_tells_the_share_and_what_is_left() -> None:
     line = ProgressLine("verify", 200, io.StringIO())
     line.tick(50)
     assert line.text("x.db", 3.0) == "verify [######..................]  25%  9 s left  x.db"
+
+
+def test_a_day_that_was_shed_is_answered_from_its_windows(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rows(capsys, "query", root, "meter-a/volts", "--step", "1m", "--to", START_MS + 7_500)
+    store = Store(StateRoot(root), "gw", 2)
+    end = max(store.progress.packed, store.blocks.newest_through())
+    store.seal_blocks(end)  # what state.db is to know when the file goes
+    day = store.blocks.days()[0]
+    thinning = Thinning(StateRoot(root).blocks, day, StateRoot(root).windows / "day.part", 60_000)
+    while thinning.slice():
+        pass
+    thinning.writer.finish(thinning.through)
+    whole = next_path(StateRoot(root).windows, day)
+    file = Leaving(f"blocks/{whole.name[:8]}.db", "windows/day.part", f"windows/{whole.name}")
+    with store.begin() as tx:
+        tx.leave(file, day)
+    store.blocks.forget(day)
+    store.removed([file])
+    (_, found), *_ = store.downsampled({"meter-a/volts"}, 0, START_MS + 7_500, 60_000)
+    assert [(bucket.count, bucket.kept_ms) for bucket in found] == [(7, thinning.writer.step_ms)]
+    store.close()
+    assert main(["query", str(root), "meter-a/volts", "--step", "1m", "--to", str(START_MS + 7_500)]) == 0
+    said = capsys.readouterr()
+    assert "were shed" in said.err
+    (row,) = csv.DictReader(io.StringIO(said.out))
+    assert row.pop("kept_ms") == str(thinning.writer.step_ms)
+    assert [{**row, "kept_ms": ""}] == before
+    assert main(["info", "--json", str(root)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["file"] for one in told["windows"]] == [whole.name]
+    assert told["use_bytes"]["all"] == sum(told["use_bytes"].values()) // 2
+    assert told["cap_bytes"] > 0
+    assert main(["info", str(root)]) == 0
+    assert "the raw samples were shed" in capsys.readouterr().out
+    assert main(["verify", str(root)]) == 0

@@ -138,16 +138,19 @@ def test_ids_of_series_are_never_used_again(tmp_path: Path) -> None:
     assert found[1] == found[0] | {Series("a/x", "V"): 3}
 
 
-def test_a_state_file_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_state_file_that_is_none_is_set_aside_and_told(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"no database at all" * 100)
-    for _ in range(2):  # the lock is given back
-        with pytest.raises(Fatal, match=r"state\.db: file is not a database; move it aside"):
-            opened(tmp_path)
+    for _ in range(2):  # until it is in an envelope
+        store = opened(tmp_path)
+        (note,) = store.opening.untold
+        assert (note.file, note.why) == ("state.db", "state.db: file is not a database")
+        assert (tmp_path / "quarantine" / note.name).read_bytes() == b"no database at all" * 100
+        store.close()
 
 
 def test_a_second_writer_is_told_who_is_the_first(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    with pytest.raises(Fatal, match=r"in use by another hub \(pid \d+\)"):
+    with pytest.raises(Fatal, match=r"in use by another hub \(pid \d+ since \S+\)"):
         opened(tmp_path)
     store.close()
     opened(tmp_path).close()

@@ -324,3 +324,19 @@ def test_a_bucket_gives_its_rate() -> None:
             taken += 1
     assert taken == pytest.approx(105, abs=1)
     assert bucket.wait_ms(1_000, 10_000) <= 501
+
+
+def test_what_was_shed_is_neither_sent_nor_waited_for() -> None:
+    outbox = Outbox([queued(row, live=False) for row in range(1, 6)])
+    outbox.seal(queued(6), queued(7))
+    outbox.read()
+    sent = outbox.planner.next(0, UTC_MS)
+    assert sent is not None
+    outbox.planner.done(sent.row)
+    assert outbox.planner.unacknowledged_bytes == SIZE
+    gone = {sent.row, 2, 3}
+    for row in gone:
+        del outbox.rows[row]
+    outbox.planner.forget(gone)
+    assert outbox.planner.unacknowledged_bytes == 0
+    assert set(outbox.send(2_000)) == set(outbox.rows)
