@@ -29,11 +29,12 @@ from headgate.roles.hub_config import (
     state_root_of,
 )
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
+from headgate.roles.hub_metered import keep_count, meter_of
 from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
-from headgate.store.state import Queued
+from headgate.store.state import OutboxPart, Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
 from headgate.uplink.pacing import UplinkTuning
@@ -119,12 +120,14 @@ class _Hub:
         self._reader = Writer(name="store reads")
         self._intake: Intake
         self._bridges: Bridges
+        self._meter = meter_of(self._store)
         self._uplink = Uplink(
             bus,
             clock,
             thing,
             self._read_rows,
             tuning=tuning.uplink,
+            meter=self._meter,
             on_ack=lambda: self._requests.heard_cloud(),
         )
         self._requests = HubRequests(
@@ -140,6 +143,7 @@ class _Hub:
         )
         if self._site is not None:
             self._requests.configured(self._site.devices, writes=self._site.writes)
+            self._uplink.configure(self._site.uplink)
         self._urgent = False
         self._committer = Sleeper(clock)
         self._complaints = LimitedLog(log)
@@ -240,13 +244,14 @@ class _Hub:
 
     async def _seal(self) -> None:
         acks = self._uplink.take_acks()
+        keep_count(self._store, self._meter)
         sealed = await self._writer.call(
             self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
         )
         self._uplink.offer(sealed)
 
-    async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
-        return await self._writer.call(self._store.queued, after_row, limit)
+    async def _read_rows(self, after_row: int, limit: int, part: OutboxPart) -> list[Queued]:
+        return await self._writer.call(self._store.queued, after_row, limit, part)
 
     # Configuration.
 
@@ -307,6 +312,7 @@ class _Hub:
         before = self._site.devices if self._site else {}
         self._site = site
         self._requests.configured(site.devices, writes=site.writes)
+        self._uplink.configure(site.uplink)
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
@@ -352,6 +358,8 @@ class _Hub:
             asked.expired,
             asked.repeated,
         )
+        if held := self._uplink.held_back:
+            log.info("status: metered link, %d B used today, holds back %s", self._meter.used_bytes, held)
 
 
 async def _first_config(bus: Bus, stop: asyncio.Event) -> Mapping[str, Any] | None:

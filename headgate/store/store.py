@@ -30,7 +30,7 @@ from headgate.store.query import Column, lines, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, start_of_segment
-from headgate.store.state import Progress, Queued, State, table_text
+from headgate.store.state import EVERYTHING, OutboxPart, Progress, Queued, State, table_text
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -90,6 +90,7 @@ class Store:
         self._compacted_segment = 0
         self._numbered: dict[int, Shape] = {}
         self._outbox_count, self._outbox_bytes = self.state.outbox_size()
+        self._numbers: Mapping[str, int] = {}
 
     def close(self) -> None:
         """Close all files and release the root; what is in no finished transaction is dropped."""
@@ -225,16 +226,20 @@ class Store:
         """The oldest waiting envelopes, live or not, of together at most `limit_bytes` (at least one)."""
         taken: list[Envelope] = []
         size_bytes = 0
-        for item in self.state.queued(0, limit_bytes // 64 + 1, live=live):
+        for item in self.state.queued(0, limit_bytes // 64 + 1, OutboxPart(live=live)):
             size_bytes += len(item.envelope.body)
             if taken and size_bytes > limit_bytes:
                 break
             taken.append(item.envelope)
         return taken
 
-    def queued(self, after_row: int, limit: int) -> list[Queued]:
-        """Waiting envelopes sealed after the one in `after_row`, oldest first."""
-        return self.state.queued(after_row, limit)
+    def queued(self, after_row: int, limit: int, part: OutboxPart = EVERYTHING) -> list[Queued]:
+        """Waiting envelopes of that part sealed after the one in `after_row`, oldest first."""
+        return self.state.queued(after_row, limit, part)
+
+    def remember(self, numbers: Mapping[str, int]) -> None:
+        """Keep these numbers with the next transaction of state.db that is made anyway."""
+        self._numbers = dict(numbers)
 
     # For Tx.
 
@@ -287,6 +292,7 @@ class Store:
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
         state.put_progress(self._progress)
+        state.put_numbers(self._numbers)
 
 
 class Tx:
