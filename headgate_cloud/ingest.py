@@ -20,6 +20,7 @@ from typing import Final, Protocol, TypedDict, TypeVar
 import boto3
 
 from headgate_cloud.decoder import Previous
+from headgate_cloud.forks import Forks, Seen
 from headgate_cloud.intake import Arrival, Rejection, acknowledgement, progress, read
 from headgate_cloud.reports import Reports
 from headgate_cloud.tables import Kept, Tables
@@ -49,6 +50,8 @@ class _Touched:
     messages: list[str] = field(default_factory=list)
     prev: Previous | None = None
     duplicates: int = 0
+    newest: int = 0
+    conflict: int | None = None
 
 
 In = TypeVar("In")
@@ -129,8 +132,25 @@ class Ingest:
         )
         if in_force > reached.up_to:  # another handler saw more, and so must what is said here
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
+        forked = self._forked(stream)
         topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
-        self.iot.publish(topic=topic, qos=0, payload=acknowledgement(head.stream, head.epoch, reached))
+        payload = acknowledgement(head.stream, head.epoch, reached, forked)
+        self.iot.publish(topic=topic, qos=0, payload=payload)
+
+    def _forked(self, stream: _Touched) -> str:
+        """Why this epoch goes on from an older copy of the gateway's state; empty where it does not."""
+        head = stream.arrival.header
+        forks = Forks(self.tables.client, self.tables.streams, self.say, self.now_ms)
+        return forks.note(
+            Seen(
+                stream.arrival.thing,
+                head.stream,
+                head.epoch,
+                stream.newest,
+                stream.prev,
+                stream.conflict,
+            )
+        )
 
     def _each(self, work: Callable[[In], Out], items: Iterable[In]) -> list[Out | Exception]:
         def guarded(item: In) -> Out | Exception:
@@ -148,6 +168,9 @@ class Ingest:
 def _note(stream: _Touched, record: Record, arrival: Arrival, kept: Kept) -> None:
     stream.messages.append(record["messageId"])
     stream.duplicates += kept is Kept.DUPLICATE
+    stream.newest = max(stream.newest, arrival.header.seq)
+    if kept is Kept.CONFLICT:
+        stream.conflict = arrival.header.seq
     if kept is not Kept.CONFLICT and arrival.header.prev is not None:
         stream.prev = arrival.header.prev
 

@@ -162,8 +162,8 @@ class Uplink:
         if ack.forked and key not in self._forked and len(self._forked) < MAX_FORKS_TOLD:
             self._forked.add(key)
             log.error(
-                "the cloud reports a fork in stream %s, epoch %016x: %s; this hub has started from an older copy "
-                "of its state root (restored image, failing SD card): what was sealed since and not sent is gone",
+                "the cloud reports a fork in stream %s, epoch %016x: %s; this hub started from an older copy "
+                "of its state root (restored image, failing SD card): what was sealed since, unsent, is gone",
                 *key,
                 ack.forked,
             )
