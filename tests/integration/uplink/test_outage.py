@@ -1,0 +1,99 @@
+"""Hours offline in every way there is: afterwards the cloud's record equals the devices', by identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from headgate.uplink.pacing import SPOOLER_BYTES
+from tests.support.outage_link import MODES
+from tests.support.outage_world import TABLE, InlineWriter, OutageWorld
+from tests.support.small_dynamodb import SmallDynamoDB
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+LIVE_LATENCY_MS = 5_000
+
+
+@pytest.fixture
+def dynamodb(monkeypatch: pytest.MonkeyPatch) -> SmallDynamoDB:
+    monkeypatch.setattr("headgate.roles.hub.Writer", InlineWriter)
+    monkeypatch.setattr("os.fdatasync", lambda fd: None)  # no power is cut here
+    return SmallDynamoDB()
+
+
+async def bad_weather(world: OutageWorld, total_ms: int, longest_ms: int) -> None:
+    """One kind of outage after the other, with moments of line, restarts of the nucleus, the hub, and ends
+    of it that it did not choose.
+    """
+    rng, end_ms = world.rng, world.clock.boot_ms() + total_ms
+    weather = 0
+    while world.clock.boot_ms() < end_ms:
+        world.link.become(MODES[weather % len(MODES)])
+        weather += 1
+        await world.pass_time(rng.randint(longest_ms // 4, longest_ms))
+        match rng.randrange(5):
+            case 0:
+                world.link.restart_nucleus()
+            case 1:
+                world.link.become("up")
+                await world.pass_time(rng.randint(1_000, 20_000))
+            case 2:
+                await world.stop_hub(kill=rng.random() < 0.5)
+                await world.start_hub()
+
+
+async def compare_after(world: OutageWorld) -> None:
+    """Let everything drain, then compare."""
+    await world.drain(within_ms=2 * HOUR_MS)
+    world.serving = False
+    await world.pass_time(2 * MINUTE_MS)  # the last windows close, the last words are said
+    world.cloud.mangles = False
+    await world.drain(within_ms=10 * MINUTE_MS)
+    assert world.samples() == world.served
+    assert sum(window.n for window in world.windows()) == world.served.total()
+    assert world.cloud.rows("Rejected") == []
+    assert not any("forked" in row for row in world.cloud.rows("Streams"))
+
+
+async def outage(world: OutageWorld, total_ms: int, longest_ms: int) -> None:
+    """Bad weather, then a line without an ingest, then both; what comes of it is compared."""
+    world.link.spool_limit_bytes = 150_000
+    async with world.running():
+        await world.start_hub()
+        await world.pass_time(MINUTE_MS)
+        await bad_weather(world, total_ms, longest_ms)
+        world.link.become("up")
+        world.cloud.down = True
+        await world.pass_time(longest_ms // 2)
+        world.cloud.down = False
+        await world.pass_time(150_000)  # within which a probe finds the line
+        world.latencies_ms.clear()
+        await compare_after(world)
+        assert max(world.latencies_ms) <= LIVE_LATENCY_MS
+    assert world.link.lost > 0
+    assert world.link.refused > 0
+
+
+async def test_a_short_outage_of_every_kind(tmp_path: Path, dynamodb: SmallDynamoDB) -> None:
+    await outage(OutageWorld(tmp_path, dynamodb, seed=1), total_ms=4 * MINUTE_MS, longest_ms=MINUTE_MS)
+
+
+@pytest.mark.slow("outage")
+async def test_six_hours_offline(tmp_path: Path, dynamodb: SmallDynamoDB, seed: int) -> None:
+    world = OutageWorld(tmp_path, dynamodb, seed)
+    await outage(world, total_ms=6 * HOUR_MS, longest_ms=30 * MINUTE_MS)
+    assert world.link.dropped > 0
+    assert world.served.total() >= 6 * 3_600 * len(TABLE)
+
+
+async def test_what_a_nucleus_is_left_with_is_bounded(tmp_path: Path, dynamodb: SmallDynamoDB) -> None:
+    world = OutageWorld(tmp_path, dynamodb, seed=1)
+    async with world.running():
+        await world.start_hub()
+        world.link.become("spool")
+        await world.pass_time(10 * MINUTE_MS)
+        assert 0 < world.link.most_spooled_bytes <= SPOOLER_BYTES
+        world.link.become("up")
+        await compare_after(world)
