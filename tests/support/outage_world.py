@@ -45,7 +45,11 @@ class InlineWriter:
 
 
 class OutageWorld:
-    """`pass_time` moves everything; the bridge serves a sample of each series every second while it does."""
+    """`pass_time` moves everything; the bridge serves a sample of each series every second while it does.
+
+    `latencies_ms`: of live envelopes with samples from `live_from_ms` (UTC) on, from the newest sample to the
+    first arrival.
+    """
 
     def __init__(self, root: Path, dynamodb: SmallDynamoDB, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -59,12 +63,20 @@ class OutageWorld:
         self.bridge = ScriptedBridge(self.bus, self.clock, "modbus", TABLE)
         self.served: Counter[tuple[str, int, float]] = Counter()
         self.serving = True
+        self.live_from_ms = 0
         self.latencies_ms: list[int] = []
         self._bodies: dict[tuple[str, str, int], bytes] = {}
         self._served_ms = 0
         self._value = 0
+        self._run_id = 1
         self._stop = asyncio.Event()
         self._hub: asyncio.Task[None] | None = None
+
+    def restart(self) -> None:
+        """The machine was off: a bus and a bridge of a new run, for `running`."""
+        self._run_id += 1
+        self.bus = LinkedBus(self.link, self.broker, self.config)
+        self.bridge = ScriptedBridge(self.bus, self.clock, "modbus", TABLE, run_id=self._run_id)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -135,7 +147,7 @@ class OutageWorld:
         key = (head["stream"], head["epoch"], head["seq"])
         if key not in self._bodies and key[0] == "live":
             newest_ms = max((s.t_ms for s in reader.samples(body)), default=None)
-            if newest_ms is not None:
+            if newest_ms is not None and newest_ms >= self.live_from_ms:
                 self.latencies_ms.append(self.clock.utc_ms() - newest_ms)
         assert self._bodies.setdefault(key, body) == body, f"{key} was sent with another content"
         self.cloud.arrive(topic, body)

@@ -68,8 +68,8 @@ class SmallDynamoDB:
         key, values = self._key(TableName, Key), ExpressionAttributeValues
         held = self.tables[TableName].get(key)
         self._check(held, ConditionExpression, values)
-        row: dict[str, Any] = {**Key, **(held or {})}
-        sets, _, adds = UpdateExpression.removeprefix("SET ").partition(" ADD ")
+        row: Row = {**Key, **(held or {})}
+        sets, adds = UpdateExpression.removeprefix("SET ").partition(" ADD ")[::2]
         for each in sets.split(", "):
             name, value = each.split(" = ")
             row[name] = values[value]

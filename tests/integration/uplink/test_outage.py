@@ -14,6 +14,8 @@ from tests.support.small_dynamodb import SmallDynamoDB
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 LIVE_LATENCY_MS = 5_000
+PROBE_MS = 5_000
+"""The cloud has words for what came; until the gateway hears one, all that may be unacknowledged can be."""
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ async def bad_weather(world: OutageWorld, total_ms: int, longest_ms: int) -> Non
 
 async def compare_after(world: OutageWorld) -> None:
     """Let everything drain, then compare."""
+    await world.pass_time(MINUTE_MS)
     await world.drain(within_ms=2 * HOUR_MS)
     world.serving = False
     await world.pass_time(2 * MINUTE_MS)  # the last windows close, the last words are said
@@ -68,9 +71,14 @@ async def outage(world: OutageWorld, total_ms: int, longest_ms: int) -> None:
         world.cloud.down = True
         await world.pass_time(longest_ms // 2)
         world.cloud.down = False
-        await world.pass_time(150_000)  # within which a probe finds the line
+        held = len(world.cloud.bodies())
+        while len(world.cloud.bodies()) < held + 10:  # a probe has found the line, and it drains
+            await world.pass_time(1_000)
+        world.live_from_ms = world.clock.utc_ms() + PROBE_MS
+        await world.pass_time(PROBE_MS)
         world.latencies_ms.clear()
         await compare_after(world)
+        assert len(world.latencies_ms) > 20
         assert max(world.latencies_ms) <= LIVE_LATENCY_MS
     assert world.link.lost > 0
     assert world.link.refused > 0
