@@ -13,6 +13,7 @@ from tests.support.small_dynamodb import SmallDynamoDB
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
 LIVE_LATENCY_MS = 5_000
 PROBE_MS = 5_000
 """The cloud has words for what came; until the gateway hears one, all that may be unacknowledged can be."""
@@ -105,3 +106,30 @@ async def test_what_a_nucleus_is_left_with_is_bounded(tmp_path: Path, dynamodb: 
         assert 0 < world.link.most_spooled_bytes <= SPOOLER_BYTES
         world.link.become("up")
         await compare_after(world)
+
+
+async def test_a_metered_link_keeps_its_cap_over_restarts(
+    tmp_path: Path, dynamodb: SmallDynamoDB, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = OutageWorld(tmp_path, dynamodb, seed=1)
+    world.cloud.mangles = False
+    metered = {"bytes_per_day": 100_000, "bulk_share": 1}
+    world.config["inline"] = {"schema": 1, "uplink": {"metered": metered}}
+    world.restart()
+    until_midnight_ms = DAY_MS - world.clock.utc_ms() % DAY_MS
+    async with world.running():
+        for _ in range(3):
+            await world.start_hub()
+            await world.pass_time(3 * MINUTE_MS)
+            await world.stop_hub()
+        carried = sum(len(body) for body in world.cloud.bodies())
+        assert 50_000 < carried < 100_000
+        assert "metered link holds back live: 100" in caplog.text
+        world.serving = False
+        await world.start_hub()
+        await world.pass_time(until_midnight_ms % (30 * MINUTE_MS))
+        assert sum(len(body) for body in world.cloud.bodies()) == carried
+        for _ in range(4):
+            world.clock.set_utc(world.clock.utc_ms() + DAY_MS)
+            await world.pass_time(11 * MINUTE_MS)
+    assert world.samples() == world.served
