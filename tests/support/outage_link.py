@@ -15,7 +15,7 @@ Mode = Literal["up", "refuse", "lose", "spool", "slow"]
 """`refuse`: lite offline. `lose`: taken and gone (half-open, restarted). `spool`: classic offline, in memory,
 bounded, oldest dropped. `slow`: an answer after seconds, and not always a good one.
 """
-MODES: tuple[Mode, ...] = ("refuse", "lose", "spool", "slow")
+MODES: tuple[Mode, ...] = ("spool", "refuse", "lose", "slow")
 
 
 class Link:
