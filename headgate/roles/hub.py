@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from headgate.bus.api import Bus
@@ -32,6 +33,7 @@ from headgate.roles.hub_intake import GROUP_BYTES, Intake
 from headgate.roles.hub_metered import keep_count, meter_of
 from headgate.roles.hub_pipeline import Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
+from headgate.roles.hub_takeover import when_free
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
 from headgate.store.state import OutboxPart, Queued
@@ -52,13 +54,15 @@ class HubTuning:
     """How often things happen; the defaults are the design's.
 
     `silence_ms`: a bridge that leaves announcements unanswered for so long is dead. Longer than it takes to
-    start a component again, and than several announcements.
+    start a component again, and than several announcements. `takeover_ms`: how long a former hub may still
+    hold the state root.
     """
 
     commit_ms: int = 1_000
     seal_ms: int = 2_000
     announce_ms: int = 10_000
     silence_ms: int = 90_000
+    takeover_ms: int = 60_000
     status_ms: int = 30_000
     fetch_retry_ms: int = 5_000
     fetch_retry_max_ms: int = 300_000
@@ -87,7 +91,11 @@ async def run(
     if first is not None:
         root = StateRoot.at(str(state_root_of(first)))
         site = await SiteStore(root).current()
-        await _Hub(bus, clock, name, root, site, first, tuning or HubTuning()).run(stop)
+        tuned = tuning or HubTuning()
+        make = partial(_Hub, bus, clock, name, root, site, first, tuned)
+        hub = await when_free(make, clock, stop, tuned.takeover_ms)
+        if hub is not None:
+            await hub.run(stop)
 
 
 class _Hub:

@@ -9,8 +9,14 @@ from pathlib import Path
 from headgate.errors import Fatal
 
 
+class RootInUse(Fatal):
+    """Another process holds the state root; it may be an orphan that ends soon."""
+
+
 class RootLock:
-    """Held from construction until `close` or the end of the process. Raises Fatal while another holds it."""
+    """Held from construction until `close` or the end of the process. Raises RootInUse while another holds
+    it.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -20,7 +26,7 @@ class RootLock:
         if not _try_lock(self._fd):
             holder = os.read(self._fd, 20).decode(errors="replace").strip() or "unknown"
             os.close(self._fd)
-            raise Fatal(
+            raise RootInUse(
                 f"state root {path.parent} is in use by another hub (pid {holder}): "
                 "stop it or set another stateRoot"
             )

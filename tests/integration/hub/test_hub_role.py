@@ -201,7 +201,37 @@ async def test_a_second_hub_is_told_who_holds_the_state_root(tmp_path: Path) -> 
         await world.bridge.send(world.frames(1))
         await world.bridge.until_acked()
         with pytest.raises(Fatal, match=r"in use by another hub \(pid \d+\)"):
-            await run(world.bus, world.clock, asyncio.Event(), thing="gw", tuning=FAST)
+            await run(
+                world.bus, world.clock, asyncio.Event(), thing="gw", tuning=replace(FAST, takeover_ms=0)
+            )
+
+
+async def test_a_hub_waits_for_a_former_one_that_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with a_world(tmp_path) as world:
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            async with world.hub():
+                group.create_task(run(world.bus, world.clock, stop, thing="gw", tuning=FAST))
+                await world.bridge.send(world.frames(1))
+                await world.bridge.until_acked()
+                assert "waiting for it to end" in caplog.text
+            await world.bridge.send(world.frames(1))
+            await world.bridge.until_acked()
+            await world.cloud.until(lambda: world.arrived().total() >= 2 * len(TABLE))
+            stop.set()
+        epochs = {epoch for _, epoch, _ in world.cloud.envelopes}
+        assert len(epochs) == 2
+
+
+async def test_a_hub_that_waits_can_be_stopped(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run(world.bus, world.clock, stop, thing="gw", tuning=FAST))
+            await asyncio.sleep(0)
+            stop.set()
 
 
 def a_site(path: Path, length_s: object = 2) -> dict[str, str]:
