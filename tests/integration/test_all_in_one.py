@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from headgate.clock import Clock, SystemClock
 from headgate.errors import Fatal, Retry
 from headgate.roles import all_in_one
 from headgate.roles.all_in_one import Guest
+from headgate.roles.hub import HubTuning
 from headgate.roles.process import causes
 from headgate.store.lock import RootLock
 
@@ -127,7 +129,10 @@ async def test_what_is_fatal_ends_the_process_and_frees_the_state_root(
         pass
 
 
-async def test_beside_another_hub_it_ends_with_a_word(tmp_path: Path, script: Script) -> None:
+async def test_beside_another_hub_it_ends_with_a_word(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headgate.roles.hub.HubTuning", partial(HubTuning, takeover_ms=0))
     with closing(RootLock(tmp_path / "lock")), pytest.raises(ExceptionGroup) as ended:
         async with MemoryBus(config=config(tmp_path)) as outside:
             await all_in_one.run(outside, SystemClock(), asyncio.Event())
