@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -133,6 +134,12 @@ class OutageWorld:
     def _missing(self, before_ms: int) -> int:
         held = {sample for body in self.cloud.bodies() for sample in _samples(body)}
         return sum(sample not in held for sample in self.served if sample[1] < before_ms)
+
+    def outbox(self) -> int:
+        """How many envelopes the hub still keeps."""
+        with closing(sqlite3.connect(self.root / "state.db")) as db:
+            (count,) = db.execute("SELECT count(*) FROM outbox").fetchone()
+        return int(count)
 
     def samples(self) -> Counter[tuple[str, int, Any]]:
         """What the cloud has, by identity, each as often as it has it."""
