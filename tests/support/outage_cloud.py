@@ -11,15 +11,18 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from headgate_cloud.archive import Archive, Place
+from headgate_cloud.gateways import Gateways
 from headgate_cloud.ingest import Ingest, Record
 from headgate_cloud.reports import Reports
 from headgate_cloud.tables import Tables
-from tests.support.small_dynamodb import SmallDynamoDB
+from tests.support.small_dynamodb import SmallDynamoDB, SmallS3
 
 KEYS = {
     "Envelopes": ("stream_key", "seq"),
     "Streams": ("stream_key",),
     "Rejected": ("id",),
+    "Gateways": ("thing",),
     "Files": ("thing", "file_id"),
     "Replies": ("thing", "id"),
 }
@@ -71,13 +74,21 @@ class OutageCloud:
         self._other: list[Record] = []
         for name, attributes in KEYS.items():
             client.create_table(TableName=name, KeySchema=[{"AttributeName": a} for a in attributes])
+        self._archive = Archive(SmallS3(), "archive")
+        self._bodies: dict[str, bytes] = {}
         self._second = self._handler(client)
         self._first = self._handler(_Racing(client, rng, self._interrupt))
 
     def arrive(self, topic: str, body: bytes) -> None:
         """What the rule does with a message. QoS 1 may bring it twice, as may the queue."""
         thing, _, stream, codec = topic.rpartition("hg/v1/")[2].split("/")
-        fields = {"body": base64.b64encode(body).decode(), "thing": thing, "stream": stream, "codec": codec}
+        fields = {
+            "body": base64.b64encode(body).decode(),
+            "thing": thing,
+            "stream": stream,
+            "codec": codec,
+            "client": thing,
+        }
         text = json.dumps({**fields, "received_ms": self._now_ms()})
         for _ in range(2 if self._rng.random() < 0.02 else 1):
             self._count += 1
@@ -96,7 +107,14 @@ class OutageCloud:
 
     def bodies(self) -> list[bytes]:
         """Every envelope that is stored."""
-        return [bytes(row["body"]["B"]) for row in self.rows("Envelopes")]
+        return [self._body(row) for row in self.rows("Envelopes")]
+
+    def _body(self, row: dict[str, Any]) -> bytes:
+        digest = row["digest"]["S"]
+        if digest not in self._bodies:
+            place = Place(row["object"]["S"], int(row["line"]["N"]))
+            self._bodies[digest] = self._archive.body(place, digest)
+        return self._bodies[digest]
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """A whole table."""
@@ -128,7 +146,7 @@ class OutageCloud:
             self._second.run(records)
 
     def _handler(self, client: Any) -> Ingest:
-        names = list(KEYS)
-        reports = Reports(client, names[3], names[4], self.said.append)
-        tables = Tables(client, *names[:3])
-        return Ingest(tables, reports, self, _Inline(1), self._now_ms, self.said.append)
+        reports = Reports(client, "Files", "Replies", self.said.append)
+        tables = Tables(client, "Envelopes", "Streams", "Rejected")
+        gateways, pool = Gateways(client, "Gateways"), _Inline(1)
+        return Ingest(tables, self._archive, gateways, reports, self, pool, self._now_ms, self.said.append)

@@ -8,6 +8,7 @@ What is not understood is an error.
 
 from __future__ import annotations
 
+import io
 import operator
 import re
 from collections import defaultdict
@@ -53,6 +54,18 @@ class SmallDynamoDB:
         """See GetItem."""
         found = self.tables[TableName].get(self._key(TableName, Key))
         return {"Item": dict(found)} if found else {}
+
+    def batch_get_item(self, *, RequestItems: Mapping[str, Any], **_: object) -> Row:
+        """See BatchGetItem; all at once."""
+        found = {
+            table: [
+                dict(row)
+                for key in asked["Keys"]
+                if (row := self.tables[table].get(self._key(table, key))) is not None
+            ]
+            for table, asked in RequestItems.items()
+        }
+        return {"Responses": found}
 
     def update_item(
         self,
@@ -115,3 +128,18 @@ def _holds(condition: str, item: Row, values: Mapping[str, Any]) -> bool:
 
 def _plain(value: Mapping[str, Any]) -> Any:
     return int(value["N"]) if "N" in value else value["S"]
+
+
+class SmallS3:
+    """Objects in memory, as far as the archive uses them."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, *, Key: str, Body: bytes, **_: object) -> None:
+        """See PutObject."""
+        self.objects[Key] = Body
+
+    def get_object(self, *, Key: str, **_: object) -> Row:
+        """See GetObject."""
+        return {"Body": io.BytesIO(self.objects[Key])}
