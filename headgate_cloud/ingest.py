@@ -24,6 +24,7 @@ from headgate_cloud.archive import Archive, Place, objects
 from headgate_cloud.batch import Entry, Group, Touched, grouped, touched
 from headgate_cloud.fetchrules import rules
 from headgate_cloud.fetchtable import FetchTable
+from headgate_cloud.forks import Forks, Seen
 from headgate_cloud.gateways import Gateways
 from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
 from headgate_cloud.metrics import metered
@@ -199,9 +200,18 @@ class Ingest:
         )
         if in_force > reached.up_to:  # another handler saw more, and so must what is said here
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
+        forked = self._forked(stream)
         topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
-        self.iot.publish(topic=topic, qos=0, payload=acknowledgement(head.stream, head.epoch, reached))
+        payload = acknowledgement(head.stream, head.epoch, reached, forked)
+        self.iot.publish(topic=topic, qos=0, payload=payload)
         return reached
+
+    def _forked(self, stream: Touched) -> str:
+        """Why this epoch goes on from an older copy of the gateway's state; empty where it does not."""
+        head, thing = stream.arrival.header, stream.arrival.thing
+        forks = Forks(self.tables.client, self.tables.streams, self.say, self.now_ms)
+        seen = Seen(thing, head.stream, head.epoch, stream.newest, stream.prev, stream.conflict)
+        return forks.note(seen)
 
     def _reject(self, rejection: Rejection) -> None:
         self.tables.reject(rejection)

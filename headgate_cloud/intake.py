@@ -162,7 +162,9 @@ def progress(up_to: int, seqs: Iterable[int]) -> Progress:
     return Progress(up_to, tuple(ranges))
 
 
-def acknowledgement(stream: str, epoch: str, reached: Progress) -> bytes:
-    """The payload of `hg/v1/{thing}/dn/ack`, schemas/ack.v1.json."""
+def acknowledgement(stream: str, epoch: str, reached: Progress, forked: str = "") -> bytes:
+    """The payload of `hg/v1/{thing}/dn/ack`, schemas/ack.v1.json. `forked`: why the epoch is a fork."""
     ack = {"v": 1, "stream": stream, "epoch": epoch, "up_to": reached.up_to, "received": reached.received}
+    if forked:
+        ack["forked"] = forked
     return json.dumps(ack, separators=(",", ":")).encode()

@@ -32,6 +32,7 @@ from headgate.roles.hub_config import (
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
 from headgate.roles.hub_life import live
 from headgate.roles.hub_local import LocalTopics
+from headgate.roles.hub_metered import keep_count, meter_of
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
 from headgate.roles.hub_retention import HubRetention
@@ -39,7 +40,7 @@ from headgate.roles.hub_time import reader_of
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
 from headgate.store.config import StoreConfig
-from headgate.store.state import Queued
+from headgate.store.state import OutboxPart, Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
 from headgate.uplink.pacing import UplinkTuning
@@ -129,12 +130,14 @@ class _Hub:
         self._reader = Writer(name="store reads")
         self._intake: Intake
         self._bridges: Bridges
+        self._meter = meter_of(self._store)
         self._uplink = Uplink(
             bus,
             clock,
             thing,
             self._read_rows,
             tuning=tuning.uplink,
+            meter=self._meter,
             on_ack=lambda: self._requests.heard_cloud(),
         )
         self._requests = HubRequests(
@@ -162,6 +165,7 @@ class _Hub:
         if self._site is not None:
             self._local.configured(self._site.local)
             self._requests.configured(self._site.devices, writes=self._site.writes)
+            self._uplink.configure(self._site.uplink)
         limits = self._site.store if self._site else StoreConfig()
         self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
         self._urgent = False
@@ -276,6 +280,7 @@ class _Hub:
 
     async def _seal(self) -> None:
         acks = self._uplink.take_acks()
+        keep_count(self._store, self._meter)
         sealed = await self._writer.call(
             self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
         )
@@ -284,8 +289,8 @@ class _Hub:
         self._local.sealed()
         self._retention.wake()
 
-    async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
-        return await self._writer.call(self._store.queued, after_row, limit)
+    async def _read_rows(self, after_row: int, limit: int, part: OutboxPart) -> list[Queued]:
+        return await self._writer.call(self._store.queued, after_row, limit, part)
 
     # Configuration.
 
@@ -347,6 +352,7 @@ class _Hub:
         self._site = site
         self._requests.configured(site.devices, writes=site.writes)
         self._local.configured(site.local)
+        self._uplink.configure(site.uplink)
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
@@ -396,6 +402,8 @@ class _Hub:
             asked.repeated,
             self._local.status(),
         )
+        if held := self._uplink.held_back:
+            log.info("status: metered link, %d B used today, holds back %s", self._meter.used_bytes, held)
 
 
 async def _first_config(bus: Bus, stop: asyncio.Event) -> Mapping[str, Any] | None:

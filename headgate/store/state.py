@@ -78,6 +78,36 @@ class Queued:
     envelope: Envelope
 
 
+@dataclass(frozen=True, slots=True)
+class OutboxPart:
+    """Some of the outbox's rows: of these streams `only`, or of all `but` these; of them those with samples,
+    or without; live ones, or others.
+    """
+
+    only: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+    samples: bool | None = None
+    live: bool | None = None
+
+    def where(self) -> str:
+        """The condition, with a `?` for each of `streams`."""
+        streams = ", ".join("?" * len(self.streams))
+        found = [f"stream {'IN' if self.only else 'NOT IN'} ({streams})"] if self.streams else []
+        if self.samples is not None:
+            found.append(f"samples {'>' if self.samples else '='} 0")
+        if self.live is not None:
+            found.append(f"live = {int(self.live)}")
+        return " AND ".join(found) or "1"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """What the condition names."""
+        return self.only or self.but
+
+
+EVERYTHING = OutboxPart()
+
+
 class State:
     """The open file. Reads are answered at once; writes belong inside `transaction()`."""
 
@@ -157,12 +187,15 @@ class State:
         count, size_bytes = self._db.execute("SELECT count(*), total(length(body)) FROM outbox").fetchone()
         return count, int(size_bytes)
 
-    def queued(self, after_row: int, limit: int, *, live: bool | None = None) -> list[Queued]:
-        """At most `limit` waiting envelopes behind `after_row`, in the order of sealing."""
-        only = "" if live is None else f"AND live = {int(live)}"
+    def queued(self, after_row: int, limit: int, part: OutboxPart = EVERYTHING) -> list[Queued]:
+        """At most `limit` waiting envelopes of that part behind `after_row`, in the order of sealing."""
+        where = f"id > ? AND {part.where()} ORDER BY id LIMIT ?"
+        if part.only:
+            # Found by their stream (`+id` keeps the rows' order from being scanned): few among very many.
+            inner = where.replace("id >", "+id >").replace("BY id", "BY +id")
+            where = f"id IN (SELECT id FROM outbox WHERE {inner}) ORDER BY id"
         rows = self._db.execute(
-            f"SELECT {OUTBOX}, sum FROM outbox WHERE id > ? {only} ORDER BY id LIMIT ?",
-            (after_row, limit),
+            f"SELECT {OUTBOX}, sum FROM outbox WHERE {where}", (after_row, *part.streams, limit)
         ).fetchall()
         for row in rows:
             if row[-1] not in (None, outbox_sum(row[1:-1])):
@@ -216,6 +249,14 @@ class State:
         """Store the positions."""
         rows = [(name, getattr(progress, name)) for name in Progress.__dataclass_fields__]
         self._db.executemany("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", rows)
+
+    def numbers(self) -> dict[str, int]:
+        """The numbers kept for others under names of theirs."""
+        return dict(self._db.execute("SELECT key, value FROM meta"))
+
+    def put_numbers(self, numbers: Mapping[str, int]) -> None:
+        """Store numbers under names that no position has."""
+        self._db.executemany("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", numbers.items())
 
     def put_runs(self, runs: Mapping[tuple[str, int], int], touched: int) -> None:
         """Store how far runs were taken; only the newest RUNS_KEPT of a bridge stay."""

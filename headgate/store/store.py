@@ -37,7 +37,7 @@ from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, segment_of, start_of_segment
 from headgate.store.shed_rows import Candidate, Leaving
-from headgate.store.state import Progress, Queued, State, table_text
+from headgate.store.state import EVERYTHING, OutboxPart, Progress, Queued, State, table_text
 from headgate.store.tables import save_table
 from headgate.store.windows_file import newest_through
 
@@ -114,6 +114,7 @@ class Store:
         self._compacted_segment = 0
         self._numbered: dict[int, Shape] = {}
         self._outbox_count, self._outbox_bytes = self.state.outbox_size()
+        self._numbers: Mapping[str, int] = {}
 
     def close(self) -> None:
         """Close all files and release the root; what is in no finished transaction is dropped."""
@@ -317,16 +318,20 @@ class Store:
         """The oldest waiting envelopes, live or not, of together at most `limit_bytes` (at least one)."""
         taken: list[Envelope] = []
         size_bytes = 0
-        for item in self.state.queued(0, limit_bytes // 64 + 1, live=live):
+        for item in self.state.queued(0, limit_bytes // 64 + 1, OutboxPart(live=live)):
             size_bytes += len(item.envelope.body)
             if taken and size_bytes > limit_bytes:
                 break
             taken.append(item.envelope)
         return taken
 
-    def queued(self, after_row: int, limit: int) -> list[Queued]:
-        """Waiting envelopes sealed after the one in `after_row`, oldest first."""
-        return self.state.queued(after_row, limit)
+    def queued(self, after_row: int, limit: int, part: OutboxPart = EVERYTHING) -> list[Queued]:
+        """Waiting envelopes of that part sealed after the one in `after_row`, oldest first."""
+        return self.state.queued(after_row, limit, part)
+
+    def remember(self, numbers: Mapping[str, int]) -> None:
+        """Keep these numbers with the next transaction of state.db that is made anyway."""
+        self._numbers = dict(numbers)
 
     def _found_damaged(self, day: int, why: str) -> None:
         """What is left of the file takes its place with the next seal; until then it is read around."""
@@ -387,6 +392,7 @@ class Store:
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
         state.put_progress(self._progress)
+        state.put_numbers(self._numbers)
         days = [day for day in self._blocks.days() if day not in self._shed_days]  # those may go
         if days != self._days:
             state.put_days(days)

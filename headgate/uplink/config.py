@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from headgate.config.reader import Problems, Section
+from headgate.uplink.lanes import Lane
+from headgate.uplink.meter import DEFAULT_BULK_SHARE, Metered
+from headgate.uplink.turns import SHARES
+
+MAX_PUBLISHES_PER_S = 90.0
+MAX_BYTES_PER_S = 460_000.0
+"""Below what AWS IoT allows a connection (100/s, 512 KiB/s): acknowledgements and requests need room."""
+MIN_BYTES_PER_DAY = 100_000
+MAX_WINDOWS = 8
+_WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
-    """What a site wants of its uplink; every default is what a site without the section gets."""
+    """What a site wants of its uplink; every default is what a site without the section gets.
+
+    None: the built-in limit. `metered`: the link is paid by the byte.
+    """
+
+    publishes_per_s: float | None = None
+    bytes_per_s: float | None = None
+    shares: Mapping[Lane, float] = field(default_factory=dict)
+    metered: Metered | None = None
 
 
 def parse(section: Section) -> UplinkConfig:
     """Read the `uplink:` section; faults go to the section's problems (for `parse_sections`)."""
+    publishes_per_s = bytes_per_s = None
+    if section.has("publishes_per_s"):
+        publishes_per_s = section.number("publishes_per_s", low=0.1, high=MAX_PUBLISHES_PER_S)
+    if section.has("bytes_per_s"):
+        bytes_per_s = section.number("bytes_per_s", low=100, high=MAX_BYTES_PER_S)
+    shares = _shares(section.section("shares"))
+    metered = _metered(section.section("metered")) if section.has("metered") else None
     section.close()
-    return UplinkConfig()
+    return UplinkConfig(publishes_per_s, bytes_per_s, shares, metered)
 
 
 def parse_mapping(values: Mapping[str, Any], source: str = "uplink") -> UplinkConfig:
@@ -26,3 +52,55 @@ def parse_mapping(values: Mapping[str, Any], source: str = "uplink") -> UplinkCo
     config = parse(Section(values, "", problems))
     problems.reject_if_any()
     return config
+
+
+def _shares(section: Section) -> Mapping[Lane, float]:
+    """At least a hundredth, so that nothing waits for ever."""
+    found = {
+        lane: section.number(lane.name.lower(), default, low=0.01, high=1) for lane, default in SHARES.items()
+    }
+    section.close()
+    return found
+
+
+def _metered(section: Section) -> Metered:
+    bytes_per_day = None
+    if section.has("bytes_per_day"):
+        bytes_per_day = section.integer("bytes_per_day", low=MIN_BYTES_PER_DAY, high=1 << 50)
+    bulk_share = section.number("bulk_share", DEFAULT_BULK_SHARE, low=0.01, high=1)
+    windows, always = _windows(section), _always(section)
+    section.close()
+    return Metered(bytes_per_day, windows, always, bulk_share)
+
+
+def _windows(section: Section) -> tuple[tuple[int, int], ...]:
+    found = []
+    for text in _texts(section, "windows", MAX_WINDOWS):
+        match = _WINDOW.fullmatch(text)
+        if match is None:
+            section.fault("windows", f"{text!r} is no window", "UTC, for example 01:00-05:00 or 22:00-05:00")
+            continue
+        hours = [int(part) for part in match.groups()]
+        found.append((60 * hours[0] + hours[1], 60 * hours[2] + hours[3]))
+    return tuple(found)
+
+
+def _always(section: Section) -> frozenset[Lane]:
+    names = [lane.name.lower() for lane in Lane]
+    found = {Lane.ALARMS}
+    for text in _texts(section, "always", len(names)):
+        if text in names:
+            found.add(Lane[text.upper()])
+        else:
+            section.fault("always", f"unknown {text!r}", "known are " + ", ".join(names))
+    return frozenset(found)
+
+
+def _texts(section: Section, key: str, limit: int) -> list[str]:
+    value = section.value(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value) or len(value) > limit:
+        section.fault(key, f"expected a list of at most {limit} texts")
+        return []
+    return value
