@@ -47,6 +47,16 @@ CREATE TABLE IF NOT EXISTS fresh(bridge TEXT, dictionary BLOB, looks BLOB NOT NU
 """
 """Came later, to files of the same version: a hub that does not know it does without."""
 
+LedgerRow = tuple[int, str, str, int, int, int, int, int]
+"""day, way, kind, again, basic_ingest, messages, bytes, units (headgate/uplink/ledger.py)."""
+
+_LEDGER = """
+CREATE TABLE IF NOT EXISTS ledger(day INTEGER, way TEXT, kind TEXT, again INTEGER, basic_ingest INTEGER,
+                                  messages INTEGER NOT NULL, bytes INTEGER NOT NULL, units INTEGER NOT NULL,
+                                  PRIMARY KEY(day, way, kind, again, basic_ingest)) WITHOUT ROWID
+"""
+"""Came later as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -77,6 +87,7 @@ class State:
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
         self._db.execute(_ADDED)
+        self._db.execute(_LEDGER)
         self.requests = RequestRows(self._db)
 
     def close(self) -> None:
@@ -125,7 +136,22 @@ class State:
         rows = self._db.execute("SELECT bridge, dictionary, looks FROM fresh")
         return {(bridge, key): zlib.decompress(looks) for bridge, key, looks in rows}
 
+    def ledger(self) -> list[LedgerRow]:
+        """What messages amounted to, by day and kind."""
+        return list(self._db.execute("SELECT * FROM ledger"))
+
+    def note(self, name: str) -> int:
+        """A number that was kept under this name; 0 where there is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
     # The outbox.
+
+    def waiting(self, stream: str) -> tuple[int, int]:
+        """How many envelopes of a stream wait, and when the newest of them was sealed (UTC ms, or 0)."""
+        found = self._db.execute("SELECT count(*), max(sealed_ms) FROM outbox WHERE stream = ?", (stream,))
+        count, newest_ms = found.fetchone()
+        return count, newest_ms or 0
 
     def outbox_size(self) -> tuple[int, int]:
         """How many envelopes wait, and their bytes."""
@@ -229,6 +255,15 @@ class State:
             if looks is not None:
                 row = (*key, zlib.compress(looks, 1))
                 self._db.execute("INSERT INTO fresh(bridge, dictionary, looks) VALUES(?, ?, ?)", row)
+
+    def put_ledger(self, rows: Sequence[LedgerRow], before_day: int) -> None:
+        """Store lines of the ledger, and drop those of older days."""
+        self._db.executemany("INSERT OR REPLACE INTO ledger VALUES(?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.execute("DELETE FROM ledger WHERE day < ?", (before_day,))
+
+    def put_notes(self, notes: Mapping[str, int]) -> None:
+        """Store numbers by name, beside the positions."""
+        self._db.executemany("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", notes.items())
 
     def put_windows_closed(self, closed: Mapping[tuple[str, int], int]) -> None:
         """Store until when windows are closed."""

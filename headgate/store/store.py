@@ -30,7 +30,7 @@ from headgate.store.query import Column, lines, newest, query
 from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, start_of_segment
-from headgate.store.state import Progress, Queued, State, table_text
+from headgate.store.state import LedgerRow, Progress, Queued, State, table_text
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -353,6 +353,12 @@ class Tx:
         """By bridge and table, a byte for each series: 1 where its last sample was not bad; None: no more."""
         self._state()
         self._store.state.put_fresh(changed)
+
+    def book(self, rows: Sequence[LedgerRow], before_day: int, notes: Mapping[str, int]) -> None:
+        """Lines of the ledger, older days dropped, and numbers to keep by name."""
+        self._state()
+        self._store.state.put_ledger(rows, before_day)
+        self._store.state.put_notes(notes)
 
     def requests(self) -> RequestRows:
         """What was asked, to be changed within this transaction."""

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from headgate.bus.api import Bus
 from headgate.clock import Clock
-from headgate.envelope import header
 from headgate.errors import Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack
 from headgate.sleeper import Sleeper
 from headgate.store.state import Queued
 from headgate.uplink.acks import parse_ack
+from headgate.uplink.config import Mode
+from headgate.uplink.handed import HandedOver, topic_of
 from headgate.uplink.pacing import UplinkTuning
 from headgate.uplink.planner import Planner
 
@@ -39,6 +40,7 @@ class Uplink:
         tuning: UplinkTuning | None = None,
         on_ack: Callable[[], None] = lambda: None,
     ) -> None:
+        self.mode: Mode = "acknowledged"
         self.planner = Planner(tuning)
         self._bus = bus
         self._clock = clock
@@ -48,6 +50,7 @@ class Uplink:
         self._changed = False
         self._sleeper = Sleeper(clock)
         self._acks: dict[tuple[str, int], Ack] = {}
+        self._handed = HandedOver()
         self._complaints = LimitedLog(log)
 
     def offer(self, sealed: Sequence[Queued]) -> None:
@@ -89,7 +92,7 @@ class Uplink:
             publishes.create_task(self._publish(item), name=f"publish {key.stream} {key.seq}")
 
     async def _publish(self, item: Queued) -> None:
-        topic = header.topic(self._thing, item.envelope.id.stream)
+        topic = topic_of(self._thing, item.envelope, self.mode)
         try:
             await self._bus.publish_cloud(topic, item.envelope.body)
         except Retry as error:
@@ -101,6 +104,8 @@ class Uplink:
             self.planner.refused(item.row)
         else:
             self.planner.done(item.row)
+            if self.mode != "acknowledged":
+                self._note(self._handed.note(item.envelope.id))
         self._wake()
 
     def _wake(self) -> None:
@@ -114,6 +119,9 @@ class Uplink:
             self._complaints.warning("ack", "%s: %s", topic, error)
             return
         self._on_ack_heard()
+        self._note(ack)
+
+    def _note(self, ack: Ack) -> None:
         key = (ack.stream, ack.epoch)
         known = self._acks.get(key)
         if known is None or (ack.up_to, len(ack.received)) >= (known.up_to, len(known.received)):
