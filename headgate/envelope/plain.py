@@ -1,4 +1,4 @@
-"""Codec `plain`: one flat JSON message per reading, for a rule that knows nothing of envelopes (docs/wire.md)."""
+"""Codec `plain`: one flat JSON message per reading, for rules that know no envelopes (docs/wire.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORDS = {quality.value: quality.name.lower() for quality in Quality}
 NOT_FINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
-def readings(thing: str, groups: Iterable[Columns]) -> Iterator[bytes]:
+def readings(thing: str, groups: Iterable[Columns]) -> Iterator[str]:
     """Every sample as `{"thing","series","t","value","unit","quality"}`; `t` is UTC in ms."""
     for columns in groups:
         for i, series in enumerate(columns.series):
@@ -34,5 +34,4 @@ def readings(thing: str, groups: Iterable[Columns]) -> Iterator[bytes]:
                         "quality": WORDS[codes[row] if codes else 0],
                     },
                     separators=(",", ":"),
-                    ensure_ascii=False,
-                ).encode()
+                )

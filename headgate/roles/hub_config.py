@@ -28,7 +28,9 @@ from headgate.requests.directory import devices_of
 from headgate.roles.site_reading import read_site
 from headgate.threads import in_thread
 from headgate.uplink import config as uplink
+from headgate.uplink import health_config as health
 from headgate.uplink.config import UplinkConfig
+from headgate.uplink.health_config import HealthConfig
 from headgate.window import config as windows
 from headgate.window.config import WindowsConfig
 
@@ -78,6 +80,7 @@ class Site:
     devices: Mapping[str, str] = field(default_factory=dict)
     writes: bool = False
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -126,6 +129,7 @@ def parse_site(data: bytes, source: str) -> Site:
         devices_of(document),
         sections["requests"].writes,
         sections["uplink"],
+        sections["health"],
     )
 
 
@@ -200,6 +204,7 @@ OWNERS = {
     "files": files.parse,
     "requests": permits.parse,
     "uplink": uplink.parse,
+    "health": health.parse,
 }
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 

@@ -17,7 +17,7 @@ from headgate.alarm.watch import Watch
 from headgate.batch import decode, encode
 from headgate.clock import UTC_PLAUSIBLE_MS, random_id
 from headgate.columns import Columns
-from headgate.envelope import header, reports
+from headgate.envelope import header, plain, reports
 from headgate.envelope.alarms import pack_event
 from headgate.envelope.header import Part
 from headgate.envelope.samples import pack_samples
@@ -28,7 +28,7 @@ from headgate.model import Ack, Batch, ClockState, Series, Window
 from headgate.roles.hub_fresh import Fresh, mark_of
 from headgate.roles.hub_windows import Windows
 from headgate.store.replay import Journaled
-from headgate.store.state import Queued
+from headgate.store.state import LedgerRow, Queued
 from headgate.store.store import Store
 from headgate.window.config import WindowsConfig
 
@@ -41,6 +41,7 @@ class PipelineTuning:
 
     Blocks of ten minutes of 1 Hz keep half a byte a sample; until then a sample takes 8 B of memory, and is
     read again from the journal at start. `mark_series`: of a dead bridge, how many are marked at a time.
+    `health_pile_ms`: how old a heartbeat that waits for the cloud is before another joins it.
     """
 
     idle_ms: int = 15_000
@@ -48,6 +49,7 @@ class PipelineTuning:
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
     mark_series: int = 2_000
+    health_pile_ms: int = 3_600_000
 
 
 @dataclass(slots=True)
@@ -83,9 +85,21 @@ class Arrived:
     batches: Sequence[tuple[Batch, bytes]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """Lines of the ledger that changed, the day before which lines are dropped, numbers kept by name."""
+
+    rows: Sequence[LedgerRow]
+    before_day: int
+    notes: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class Pipeline:
-    """One hub's data path over an open store. Call `recover` first."""
+    """One hub's data path over an open store. Call `recover` first.
+
+    `raw`: whether samples go to the cloud beside their windows; `plain`: as one message each, alone.
+    """
 
     store: Store
     thing: str
@@ -93,11 +107,14 @@ class Pipeline:
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
     counters: PipelineCounters = field(default_factory=PipelineCounters)
+    raw: bool = True
+    plain: bool = False
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
     _events: list[Part] = field(default_factory=list)
+    _health: list[Part] = field(default_factory=list)
     _watch: Watch = field(init=False)
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
@@ -197,8 +214,18 @@ class Pipeline:
         self.counters.marked += len(series)
         return arrived
 
-    def seal(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[Queued]:
-        """Pack what waits into envelopes and note it in one transaction, together with the cloud's `acks`.
+    def report_health(self, part: Part, utc_ms: int) -> bool:
+        """Have the newest health told with the next `seal`, unless it would only pile up; returns whether."""
+        waiting, newest_ms = self.store.state.waiting("health")
+        if waiting and 0 <= utc_ms - newest_ms < self.tuning.health_pile_ms:
+            return False
+        self._health = [part]
+        return True
+
+    def seal(
+        self, acks: Iterable[Ack], utc_ms: int, boot_ms: int, booking: Booking | None = None
+    ) -> list[Queued]:
+        """Pack what waits into envelopes and note it in one transaction, `acks` and `booking` with it.
 
         The returned envelopes are durable and may be published.
         """
@@ -217,7 +244,8 @@ class Pipeline:
         queued: list[Queued] = []
         acks = list(acks)
         fresh = self._fresh.unsaved()
-        if parts or acks or fresh or self._end != self.store.progress.packed:
+        booked = booking is not None and booking.rows
+        if parts or acks or fresh or booked or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
                 for ack in acks:
                     tx.acknowledge(ack)
@@ -229,10 +257,12 @@ class Pipeline:
                     )
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
+                if booking is not None:
+                    tx.book(booking.rows, booking.before_day, booking.notes)
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
             self._fresh.were_saved(fresh)
-            self._raw, self._closed, self._reports, self._events = [], [], [], []
+            self._raw, self._closed, self._reports, self._events, self._health = [], [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
 
@@ -304,12 +334,15 @@ class Pipeline:
         live_from_ms = utc_ms - self.tuning.live_age_ms
         parts = [("alarms", part) for part in self._events]
         parts += [("reports", part) for part in self._reports]
+        parts += [("health", part) for part in self._health]
+        if self.plain:
+            return parts + self._plain_parts()
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
                 groups = [
                     raw.columns
                     for raw in self._raw
-                    if raw.clock is clock and (raw.newest_ms >= live_from_ms) is live
+                    if self.raw and raw.clock is clock and (raw.newest_ms >= live_from_ms) is live
                 ]
                 parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
@@ -317,6 +350,16 @@ class Pipeline:
             self.counters.corrected += sum(window.revision > 0 for window in closed)
             parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
         return parts
+
+    def _plain_parts(self) -> list[tuple[str, Part]]:
+        """Every sample as a message; what stood in windows stays here."""
+        if not self.raw:
+            return []
+        return [
+            ("plain", Part("plain", raw.clock, text, 1))
+            for raw in self._raw
+            for text in plain.readings(self.thing, [raw.columns])
+        ]
 
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -94,6 +95,11 @@ class Store:
     def close(self) -> None:
         """Close all files and release the root; what is in no finished transaction is dropped."""
         self._opened.close()
+
+    @property
+    def root(self) -> Path:
+        """The state root's folder."""
+        return self._root
 
     @property
     def progress(self) -> Progress:

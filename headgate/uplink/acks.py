@@ -10,7 +10,7 @@ from headgate.model import Ack, EnvelopeId
 
 VERSION = 1
 MAX_RANGES = 32
-STREAMS = ("live", "backlog", "alarms", "reports")
+STREAMS = ("live", "backlog", "alarms", "reports", "health")
 MAX_EPOCHS = 64
 
 _EPOCH = re.compile(r"[0-9a-f]{16}")

@@ -1,4 +1,4 @@
-"""Modes without an ingest: what the nucleus took counts as held by the cloud. What that cannot promise is here.
+"""Modes without an ingest: what the nucleus took counts as held by the cloud, and what that cannot promise.
 
 The nucleus may lose what it took: classic's spooler drops the oldest when it is full and is empty after a
 restart (unless it is on disk), and nobody notices.
@@ -23,8 +23,8 @@ WARNINGS: dict[Mode, str] = {
     ),
     "plain": (
         "uplink mode plain: one message per reading and nothing acknowledged. What the nucleus or the cloud "
-        "loses is lost unnoticed, nothing is sent again, windows are not sent, and each reading is metered as "
-        "a whole message"
+        "loses is lost unnoticed, nothing is sent again, windows are not sent, and each reading is "
+        "metered as a whole message"
     ),
 }
 

@@ -1,0 +1,194 @@
+"""The gateway's heartbeat: what it is, how it is and what it costs, in stream `health` every few minutes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+from headgate.clock import Clock, machine_boot_id
+from headgate.envelope.reports import pack_report
+from headgate.requests.directory import Directory
+from headgate.roles.hub_accounts import Accounts
+from headgate.roles.hub_bridges import Bridges
+from headgate.roles.hub_pipeline import Arrived, Pipeline
+from headgate.store.store import Store
+from headgate.store.writer import Writer
+from headgate.uplink.health_config import HealthConfig
+from headgate.uplink.planner import Planner
+
+FIRST_MS = 20_000
+"""After the start: by then bridges have answered the hub's announcement."""
+MAX_BRIDGES = 12
+MAX_BYTES = 4_000
+"""Of a heartbeat's JSON: it fits an envelope whatever the thing's name."""
+SOCKET_VARIABLE = "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"
+
+
+@dataclass(slots=True)
+class _Bridge:
+    batches: int = 0
+    dropped: int = 0
+    last_ms: int = 0
+
+
+class Health:
+    """Puts heartbeats together out of what the hub's other parts know; `digest`: of the site document."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        store: Store,
+        pipeline: Pipeline,
+        writer: Writer,
+        planner: Planner,
+        accounts: Accounts,
+        directory: Directory,
+    ) -> None:
+        self._clock = clock
+        self._store = store
+        self._pipeline = pipeline
+        self._writer = writer
+        self._planner = planner
+        self._accounts = accounts
+        self._directory = directory
+        self._began_ms = clock.boot_ms()
+        self._offset_ms = clock.utc_ms() - clock.boot_ms()
+        self._seen: dict[str, _Bridge] = {}
+        self.config = HealthConfig()
+        self.digest: str | None = None
+
+    def committed(self, arrived: Arrived) -> None:
+        """Batches that were just made durable."""
+        for batch, _ in arrived.batches:
+            bridge = self._seen.setdefault(batch.bridge, _Bridge())
+            bridge.batches += 1
+            bridge.dropped += batch.dropped
+            bridge.last_ms = self._clock.boot_ms()
+
+    async def run(self, bridges: Bridges) -> None:
+        """One heartbeat soon after the start and one every interval, until cancelled."""
+        await self._clock.sleep_until(self._clock.boot_ms() + FIRST_MS)
+        while True:
+            fields = await self._writer.call(self._fields, bridges.quiet_ms())
+            part = pack_report("health", fields, self._clock.state())
+            await self._writer.call(self._pipeline.report_health, part, self._clock.utc_ms())
+            await self._clock.sleep_until(self._clock.boot_ms() + 1000 * self.config.interval_s)
+
+    def _fields(self, quiet_ms: Mapping[str, int | None]) -> dict[str, object]:
+        """Runs in the store's thread: files are looked at."""
+        clock, counters, sent = self._clock, self._pipeline.counters, self._planner.counters
+        count, size_bytes = self._store.outbox
+        today = self._accounts.today()
+        fields: dict[str, object] = {
+            "t": clock.utc_ms(),
+            "versions": versions(),
+            "config": self.digest,
+            "boot_id": machine_boot_id(),
+            "uptime_s": (clock.boot_ms() - self._began_ms) // 1000,
+            "clock": {
+                "state": clock.state().name.lower(),
+                "moved_ms": clock.utc_ms() - clock.boot_ms() - self._offset_ms,
+            },
+            "backlog": {
+                "envelopes": count,
+                "bytes": size_bytes,
+                "oldest_s": self._oldest_s() if count else 0,
+                "unacknowledged_bytes": self._planner.unacknowledged_bytes,
+            },
+            "disk": disk(self._store.root, self._store.journal.size_bytes),
+            "process": process(),
+            "cost": {
+                "today": {"messages": today.messages, "bytes": today.size_bytes, "units": today.units},
+                "today_usd": round(today.usd, 6),
+                "month_usd": round(today.month_usd, 6),
+                "step": self._accounts.step,
+            },
+            "counters": asdict(counters) | {f"uplink_{name}": n for name, n in asdict(sent).items()},
+        }
+        bridges = self._bridges(quiet_ms)
+        while bridges and len(json.dumps(fields | {"bridges": bridges})) > MAX_BYTES:
+            bridges.popitem()
+        return fields | {"bridges": bridges}
+
+    def _oldest_s(self) -> int:
+        (oldest,) = self._store.queued(0, 1) or (None,)
+        return 0 if oldest is None else max(0, (self._clock.utc_ms() - oldest.sealed_ms) // 1000)
+
+    def _bridges(self, quiet_ms: Mapping[str, int | None]) -> dict[str, dict[str, object]]:
+        """The worst first, at most MAX_BRIDGES; `alive` is null of one that was not asked yet."""
+        devices: dict[str, Counter[str]] = {}
+        for device in self._directory.devices():
+            devices.setdefault(str(device["source"]), Counter())[device["state"]] += 1
+        found: list[tuple[str, dict[str, object]]] = []
+        for name in sorted({*devices, *self._seen, *quiet_ms}):
+            seen, states = self._seen.get(name, _Bridge()), devices.get(name, Counter())
+            quiet = quiet_ms.get(name)
+            row: dict[str, object] = {
+                "alive": name in quiet_ms and quiet is None,
+                "last_s": (self._clock.boot_ms() - seen.last_ms) // 1000 if seen.batches else None,
+                "batches": seen.batches,
+                "dropped": seen.dropped,
+                "good": states["ok"],
+                "bad": states["silent"],
+                "unknown": states["unknown"],
+            }
+            found.append((name, row))
+        found.sort(key=lambda item: (bool(item[1]["alive"]), not item[1]["bad"], item[0]))
+        return dict(found[:MAX_BRIDGES])
+
+
+@cache
+def versions() -> dict[str, str | None]:
+    """Of the runtime and of Python; `nucleus` is the profile that the socket's name tells, if it does."""
+    try:
+        own: str | None = importlib.metadata.version("headgate")
+    except importlib.metadata.PackageNotFoundError:
+        own = None
+    socket = os.environ.get(SOCKET_VARIABLE, "")
+    nucleus = "classic" if socket.endswith("ipc.socket") else "lite" if "gg-ipc" in socket else None
+    return {"headgate": own, "python": platform.python_version(), "nucleus": nucleus}
+
+
+def disk(root: Path, journal_bytes: int) -> dict[str, int]:
+    """What the state root takes, and what is free beside it, in bytes."""
+    blocks = sum(file.stat().st_size for file in (root / "blocks").glob("*") if file.is_file())
+    state = root / "state.db"
+    return {
+        "journal_bytes": journal_bytes,
+        "blocks_bytes": blocks,
+        "state_bytes": state.stat().st_size if state.exists() else 0,
+        "free_bytes": shutil.disk_usage(root).free,
+    }
+
+
+def process() -> dict[str, float | int | None]:
+    """Memory and CPU time of this process; None where the system does not say."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    found = {"Rss": None, "Pss": None} | _rollup()
+    return {
+        "rss_kb": found["Rss"],
+        "pss_kb": found["Pss"],
+        "cpu_s": round(used.ru_utime + used.ru_stime, 1),
+    }
+
+
+def _rollup() -> dict[str, int | None]:
+    try:
+        lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return {}
+    found: dict[str, int | None] = {}
+    for line in lines:
+        name, _, rest = line.partition(":")
+        if name in ("Rss", "Pss"):
+            found[name] = int(rest.split()[0])
+    return found
