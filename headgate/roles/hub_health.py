@@ -27,6 +27,7 @@ from headgate.uplink.planner import Planner
 
 FIRST_MS = 20_000
 """After the start: by then bridges have answered the hub's announcement."""
+MS_PER_S = 1_000
 MAX_BRIDGES = 12
 MAX_BYTES = 4_000
 """Of a heartbeat's JSON: it fits an envelope whatever the thing's name."""
@@ -81,7 +82,7 @@ class Health:
             fields = await self._writer.call(self._fields, bridges.quiet_ms())
             part = pack_report("health", fields, self._clock.state())
             await self._writer.call(self._pipeline.report_health, part, self._clock.utc_ms())
-            await self._clock.sleep_until(self._clock.boot_ms() + 1000 * self.config.interval_s)
+            await self._clock.sleep_until(self._clock.boot_ms() + MS_PER_S * self.config.interval_s)
 
     def _fields(self, quiet_ms: Mapping[str, int | None]) -> dict[str, object]:
         """Runs in the store's thread: files are looked at."""
