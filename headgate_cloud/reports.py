@@ -11,6 +11,7 @@ from typing import Final
 from botocore.exceptions import ClientError
 
 from headgate_cloud import decoder
+from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival
 from headgate_cloud.strict import Undecodable, integer, mapping, string
 from headgate_cloud.tables import DynamoDB
@@ -33,6 +34,7 @@ class Reports:
     files: str
     replies: str
     say: Callable[[Mapping[str, object]], None]
+    health: HealthTable | None = None
 
     def take(self, arrival: Arrival) -> None:
         if arrival.header.kind != "report" or arrival.flaw is not None:
@@ -44,6 +46,8 @@ class Reports:
                 self._file(arrival, report)
             elif report["type"] == "reply":
                 self._reply(arrival, report)
+            elif report["type"] == "health" and self.health is not None:
+                self.health.beat(arrival, report)
         except Undecodable as error:
             key = f"{arrival.stream_key}/{arrival.header.seq}"
             self.say({"event": "malformed report", "envelope": key, "why": str(error)})

@@ -93,6 +93,7 @@ class Health:
             "t": clock.utc_ms(),
             "versions": versions(),
             "config": self.digest,
+            "interval_s": self.config.interval_s,
             "boot_id": machine_boot_id(),
             "uptime_s": (clock.boot_ms() - self._began_ms) // 1000,
             "clock": {
