@@ -20,6 +20,7 @@ from typing import Final, Protocol, TypedDict, TypeVar
 import boto3
 
 from headgate_cloud.decoder import Previous
+from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival, Rejection, acknowledgement, progress, read
 from headgate_cloud.reports import Reports
 from headgate_cloud.tables import Kept, Tables
@@ -168,7 +169,8 @@ def _ingest() -> Ingest:
         streams=os.environ["STREAMS_TABLE"],
         rejected=os.environ["REJECTED_TABLE"],
     )
-    reports = Reports(dynamodb, os.environ["FILES_TABLE"], os.environ["REPLIES_TABLE"], log)
+    health = HealthTable(dynamodb, os.environ["GATEWAYS_TABLE"])
+    reports = Reports(dynamodb, os.environ["FILES_TABLE"], os.environ["REPLIES_TABLE"], log, health)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ingest")
     return Ingest(tables, reports, boto3.client("iot-data"), pool, lambda: time.time_ns() // 1_000_000, log)
 

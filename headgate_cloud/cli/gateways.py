@@ -15,7 +15,7 @@ SILENT_AFTER_MS: Final = 900_000
 
 @dataclass(frozen=True, slots=True)
 class GatewayRow:
-    """A gateway as the cloud knows it; 0, None and {} where it does not know. `health`: its last heartbeat."""
+    """A gateway as the cloud knows it; 0, None, {} where it does not know. `health`: its last heartbeat."""
 
     thing: str
     last_seen_ms: int
@@ -31,10 +31,11 @@ class GatewayRow:
         return max(self.last_seen_ms, self.health_ms, heard_ms)
 
     def state(self, now_ms: int) -> str:
-        """`offline`: its connection ended and nothing came since; `silent`: nothing for too long; `online`."""
+        """`offline`: its connection ended, nothing came since; `silent`: nothing for too long; `online`."""
         if self.connected is False and self.connected_ms >= self.seen_ms:
             return "offline"
-        interval_ms = 1_000 * int(self.get("interval_s") or 0)
+        interval_s = self.get("interval_s")
+        interval_ms = 1_000 * interval_s if type(interval_s) is int else 0
         if now_ms - self.seen_ms > max(SILENT_AFTER_MS, 3 * interval_ms):
             return "silent"
         return "online"
@@ -47,7 +48,7 @@ class GatewayRow:
         return found
 
     def worst_bridge(self) -> str:
-        """A bridge that is dead, or else the one with most devices that do not answer; "" where all is well."""
+        """A bridge that is dead, or else the one with most silent devices; "" where all is well."""
         bridges = self.get("bridges")
         found = []
         for name, bridge in bridges.items() if isinstance(bridges, Mapping) else ():
