@@ -1,4 +1,4 @@
-"""Heartbeats and presence in the table Gateways, on DynamoDB's semantics (moto in process), and their view."""
+"""Heartbeats and presence in the table Gateways, on DynamoDB's semantics (moto in process), and shown."""
 
 from __future__ import annotations
 
