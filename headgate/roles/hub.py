@@ -143,6 +143,7 @@ class _Hub:
             self._reader,
             self._uplink.offer,
             tuning=tuning.requests,
+            usage=self._accounts.usage,
         )
         self._health = Health(
             clock,

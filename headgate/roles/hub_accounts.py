@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -110,9 +110,13 @@ class Accounts:
             self.ledger.usd(first, day, prices),
         )
 
-    def usage(self) -> Mapping[str, object]:
-        """The account of today and the days before, as JSON values; newest first."""
-        return {"days": [self._day(day) for day in reversed(self.ledger.days()[-31:])]}
+    def usage(self) -> list[dict[str, object]]:
+        """The lines of the last 31 days that have any, as JSON values; the newest day first."""
+        return [
+            {"day": _date(day), **line}
+            for day in reversed(self.ledger.days()[-31:])
+            for line in summary(self.ledger.day(day), self._config.prices)
+        ]
 
     async def run(self, pipeline: Pipeline, writer: Writer, configured: Configured) -> None:
         """Look at the day and the budget every minute, until cancelled."""
@@ -166,11 +170,15 @@ class Accounts:
         lines, prices = self.ledger.day(day), self._config.prices
         first, _ = budget.month_of(day)
         return {
-            "day": datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date().isoformat(),
+            "day": _date(day),
             "rows": summary(lines, prices),
             "usd": round(self.ledger.usd(day, day, prices), 6),
             "month_usd": round(self.ledger.usd(first, day, prices), 6),
         }
+
+
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date().isoformat()
 
 
 def _longer(definition: Definition, factor: int) -> Definition:

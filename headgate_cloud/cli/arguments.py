@@ -47,7 +47,7 @@ def build() -> Parser:
     command("read", "read series, registers or characteristics now", "read:run", _read)
     command("write", "write values, where the gateway's site document allows it", "write:run", _write)
     command("query", "history that the gateway keeps", "query:run", _query)
-    command("list", "what a gateway has: devices, series or files", "listing:run", _listing)
+    command("list", "what a gateway has: devices, series, files, or what it used", "listing:run", _listing)
     _scans(commands.add_parser("scan", help="what is in the air, or on a Modbus line"))
     command("files", "the files gateways have announced", "files:run", _files)
     command("fetch", "have a file uploaded, and download it", "fetch:run", _fetch)
@@ -155,7 +155,7 @@ def _query(parser: Parser) -> None:
 
 def _listing(parser: Parser) -> None:
     parser.set_defaults(ask="listing")
-    parser.add_argument("what", choices=("devices", "series", "files"))
+    parser.add_argument("what", choices=("devices", "series", "files", "usage"))
 
 
 def _scans(parser: Parser) -> None:

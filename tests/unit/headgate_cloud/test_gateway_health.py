@@ -13,9 +13,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from headgate_cloud.cli import replies
 from headgate_cloud.cli.commands import gateways as command
 from headgate_cloud.cli.errors import Complaint
 from headgate_cloud.cli.gateways import SILENT_AFTER_MS, GatewayTable, gateway_row
+from headgate_cloud.cli.output import Output
 from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival, read
 from headgate_cloud.presence import Presence
@@ -203,3 +205,12 @@ def test_the_command_lists_the_troubled_first_and_shows_one(
     with pytest.raises(Complaint, match="gw-z has not been heard"):
         command.show(given)
     assert GatewayTable(OneTable(client)).one("gw-z") is None  # type: ignore[arg-type]  # as much as it needs
+
+
+def test_what_was_used_is_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"day": "2026-01-01", "way": "up", "kind": "live", "messages": 5, "bytes": 20_000, "units": 6}
+    reply = {"status": "ok", "code": "ok", "detail": "", "file_id": None}
+    usage = [{**row, "usd": 1.8e-06}, {**row, "kind": "ack", "usd": None, "again": True}]
+    replies.show(Output(as_json=False), "gw-1", {**reply, "result": {"usage": usage}}, NOW_MS)
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("2026-01-01", "live", "0.000002", "ack again", "19.5 KiB"))
