@@ -19,12 +19,13 @@ BASIC_INGEST = "$aws/rules/"
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars. A message behind Basic Ingest costs one rule and one action a unit, any other a message."""
+    """US dollars, without Greengrass' own price. A message behind Basic Ingest costs one rule and
+    one action a unit, any other a message.
+    """
 
     message_usd_per_million: float = 1.00
     rule_usd_per_million: float = 0.15
     action_usd_per_million: float = 0.15
-    gateway_usd_per_month: float = 0.16
 
     def usd(self, units: int, *, basic_ingest: bool) -> float:
         """What so many metered units cost."""
