@@ -41,6 +41,15 @@ class _Bridge:
     last_ms: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What only the disk knows; `oldest_s`: since the oldest envelope that waits was sealed."""
+
+    disk: dict[str, int]
+    process: dict[str, float | int | None]
+    oldest_s: int
+
+
 class Health:
     """Puts heartbeats together out of what the hub's other parts know; `digest`: of the site document."""
 
@@ -79,13 +88,19 @@ class Health:
         """One heartbeat soon after the start and one every interval, until cancelled."""
         await self._clock.sleep_until(self._clock.boot_ms() + FIRST_MS)
         while True:
-            fields = await self._writer.call(self._fields, bridges.quiet_ms())
+            looked = await self._writer.call(self._look)
+            fields = self._fields(looked, bridges.quiet_ms())
             part = pack_report("health", fields, self._clock.state())
             await self._writer.call(self._pipeline.report_health, part, self._clock.utc_ms())
             await self._clock.sleep_until(self._clock.boot_ms() + MS_PER_S * self.config.interval_s)
 
-    def _fields(self, quiet_ms: Mapping[str, int | None]) -> dict[str, object]:
-        """Runs in the store's thread: files are looked at."""
+    def _look(self) -> _Looked:
+        """Runs in the store's thread."""
+        (oldest,) = self._store.queued(0, 1) or (None,)
+        oldest_s = 0 if oldest is None else max(0, (self._clock.utc_ms() - oldest.sealed_ms) // 1000)
+        return _Looked(disk(self._store.root, self._store.journal.size_bytes), process(), oldest_s)
+
+    def _fields(self, looked: _Looked, quiet_ms: Mapping[str, int | None]) -> dict[str, object]:
         clock, counters, sent = self._clock, self._pipeline.counters, self._planner.counters
         count, size_bytes = self._store.outbox
         today = self._accounts.today()
@@ -103,11 +118,11 @@ class Health:
             "backlog": {
                 "envelopes": count,
                 "bytes": size_bytes,
-                "oldest_s": self._oldest_s() if count else 0,
+                "oldest_s": looked.oldest_s,
                 "unacknowledged_bytes": self._planner.unacknowledged_bytes,
             },
-            "disk": disk(self._store.root, self._store.journal.size_bytes),
-            "process": process(),
+            "disk": looked.disk,
+            "process": looked.process,
             "cost": {
                 "today": {"messages": today.messages, "bytes": today.size_bytes, "units": today.units},
                 "today_usd": round(today.usd, 6),
@@ -120,10 +135,6 @@ class Health:
         while bridges and len(json.dumps(fields | {"bridges": bridges})) > MAX_BYTES:
             bridges.popitem()
         return fields | {"bridges": bridges}
-
-    def _oldest_s(self) -> int:
-        (oldest,) = self._store.queued(0, 1) or (None,)
-        return 0 if oldest is None else max(0, (self._clock.utc_ms() - oldest.sealed_ms) // 1000)
 
     def _bridges(self, quiet_ms: Mapping[str, int | None]) -> dict[str, dict[str, object]]:
         """The worst first, at most MAX_BRIDGES; `alive` is null of one that was not asked yet."""

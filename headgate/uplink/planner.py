@@ -198,6 +198,14 @@ class Planner:
         self.counters.acknowledged += count
         return count
 
+    def settle(self, row: int, ack: Ack, now_ms: int) -> None:
+        """The nucleus took it, and that is all that is waited for; `ack` is all that it took of its epoch."""
+        self._acks.note(ack)
+        if row in self._unacknowledged:
+            self._remove(row)
+            self.counters.acknowledged += 1
+        self._progressed(now_ms)
+
     # The parts.
 
     def _held_back(self, now_ms: int) -> bool:

@@ -105,7 +105,9 @@ class Uplink:
         else:
             self.planner.done(item.row)
             if self.mode != "acknowledged":
-                self._note(self._handed.note(item.envelope.id))
+                ack = self._handed.note(item.envelope.id)
+                self._acks[ack.stream, ack.epoch] = ack
+                self.planner.settle(item.row, ack, self._clock.boot_ms())
         self._wake()
 
     def _wake(self) -> None:
@@ -119,9 +121,6 @@ class Uplink:
             self._complaints.warning("ack", "%s: %s", topic, error)
             return
         self._on_ack_heard()
-        self._note(ack)
-
-    def _note(self, ack: Ack) -> None:
         key = (ack.stream, ack.epoch)
         known = self._acks.get(key)
         if known is None or (ack.up_to, len(ack.received)) >= (known.up_to, len(known.received)):
