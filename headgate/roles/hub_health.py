@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,7 @@ from headgate.uplink.planner import Planner
 FIRST_MS = 20_000
 """After the start: by then bridges have answered the hub's announcement."""
 MS_PER_S = 1_000
+RUNTIME = re.compile(r"/runtimes/([^/]+)/")
 MAX_BRIDGES = 12
 MAX_BYTES = 4_000
 """Of a heartbeat's JSON: it fits an envelope whatever the thing's name."""
@@ -161,11 +163,9 @@ class Health:
 
 @cache
 def versions() -> dict[str, str | None]:
-    """Of the runtime and of Python; `nucleus` is the profile that the socket's name tells, if it does."""
-    try:
-        own: str | None = importlib.metadata.version("headgate")
-    except importlib.metadata.PackageNotFoundError:
-        own = None
+    """Of the runtime, as headgate.Runtime names its folder; `nucleus`: as its socket's name tells."""
+    installed = RUNTIME.search(Path(__file__).resolve().as_posix())
+    own = installed.group(1) if installed else None
     socket = os.environ.get(SOCKET_VARIABLE, "")
     nucleus = "classic" if socket.endswith("ipc.socket") else "lite" if "gg-ipc" in socket else None
     return {"headgate": own, "python": platform.python_version(), "nucleus": nucleus}
@@ -173,14 +173,20 @@ def versions() -> dict[str, str | None]:
 
 def disk(root: Path, journal_bytes: int) -> dict[str, int]:
     """What the state root takes, and what is free beside it, in bytes."""
-    blocks = sum(file.stat().st_size for file in (root / "blocks").glob("*") if file.is_file())
-    state = root / "state.db"
     return {
         "journal_bytes": journal_bytes,
-        "blocks_bytes": blocks,
-        "state_bytes": state.stat().st_size if state.exists() else 0,
+        "blocks_bytes": _size_bytes((root / "blocks").glob("*")),
+        "state_bytes": _size_bytes(root.glob("state.db*")),
         "free_bytes": shutil.disk_usage(root).free,
     }
+
+
+def _size_bytes(files: Iterable[Path]) -> int:
+    size_bytes = 0
+    for file in files:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            size_bytes += file.stat().st_size
+    return size_bytes
 
 
 def process() -> dict[str, float | int | None]:
