@@ -68,7 +68,7 @@ def arrival(seq: int, received_ms: int, epoch: str = EPOCH, **fields: object) ->
 
 
 def reports(client: Any, said: list[Mapping[str, object]]) -> Reports:
-    return Reports(client, "Files", "Replies", said.append, HealthTable(client, "Gateways"))
+    return Reports(client, "Files", "Replies", said.append, health=HealthTable(client, "Gateways"))
 
 
 def test_the_newest_heartbeat_wins_in_any_order_with_repeats(client: Any) -> None:
