@@ -36,7 +36,7 @@ __all__ = [
     "header",
 ]
 
-STREAMS: Final = ("live", "backlog", "alarms", "reports")
+STREAMS: Final = ("live", "backlog", "alarms", "reports", "health")
 CLOCKS: Final = ("synced", "holdover", "unsynced")
 KINDS: Final = ("f64", "i64", "u64", "bool", "text")
 MAX_QUALITY: Final = 5

@@ -26,6 +26,7 @@ from headgate_cloud.fetchrules import rules
 from headgate_cloud.fetchtable import FetchTable
 from headgate_cloud.forks import Forks, Seen
 from headgate_cloud.gateways import Gateways
+from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
 from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
@@ -292,6 +293,7 @@ def _ingest() -> Ingest:
         log,
         FetchTable(dynamodb, os.environ["FETCHES_TABLE"]),
         rules(os.environ["FETCH_RULES"]),
+        HealthTable(dynamodb, os.environ["GATEWAYS_TABLE"]),
     )
     return Ingest(
         tables,

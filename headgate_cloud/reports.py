@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from headgate_cloud.fetchrules import Announced, FetchRule, priority_of
 from headgate_cloud.fetchtable import FetchTable
+from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival
 from headgate_cloud.strict import Undecodable, integer, mapping, string
 from headgate_cloud.tables import DynamoDB
@@ -36,6 +37,7 @@ class Reports:
     say: Callable[[Mapping[str, object]], None]
     fetches: FetchTable | None = None
     rules: tuple[FetchRule, ...] = ()
+    health: HealthTable | None = None
 
     def take(self, arrival: Arrival) -> None:
         report = None if arrival.envelope is None else arrival.envelope.report
@@ -46,6 +48,8 @@ class Reports:
                 self._file(arrival, report)
             elif report["type"] == "reply":
                 self._reply(arrival, report)
+            elif report["type"] == "health" and self.health is not None:
+                self.health.beat(arrival, report)
         except Undecodable as error:
             key = f"{arrival.stream_key}/{arrival.header.seq}"
             self.say({"event": "malformed report", "envelope": key, "why": str(error)})

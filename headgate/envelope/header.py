@@ -34,7 +34,12 @@ def room_bytes(thing: str) -> int:
 
 
 def seal(part: Part, key: EnvelopeId, previous: tuple[int, int] | None) -> bytes:
-    """The envelope's bytes. `previous` is the epoch before and its last seq; it travels with seq 1 only."""
+    """The envelope's bytes. `previous` is the epoch before and its last seq; it travels with seq 1 only.
+
+    Of kind plain the text is the whole message (headgate/envelope/plain.py).
+    """
+    if part.kind == "plain":
+        return part.text.encode()
     before = ""
     if key.seq == 1:
         before = '"prev":null,'

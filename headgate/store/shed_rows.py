@@ -17,8 +17,8 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS leaving(path TEXT PRIMARY KEY, part TEXT NOT NULL, whole TEXT NOT NULL)
 WITHOUT ROWID
 """
-_ORDER = ("stream = 'backlog'", "stream = 'live'")
-_LAST = "stream NOT IN ('backlog', 'live') AND " + " AND ".join(
+_ORDER = ("stream = 'backlog'", "stream IN ('live', 'plain')")
+_LAST = "stream NOT IN ('backlog', 'live', 'plain') AND " + " AND ".join(
     f"""instr(body, CAST('"report":{{"type":"{name}"' AS BLOB)) = 0""" for name in RECORDS
 )
 
@@ -75,7 +75,7 @@ class ShedRows:
         self._db.execute("INSERT OR IGNORE INTO shed_days(day) VALUES(?)", (day,))
 
     def oldest(self, limit: int = SHED_AT_ONCE) -> list[Candidate]:
-        """The envelopes that go first: the oldest of the backlog, then live ones, then alarms and reports."""
+        """The envelopes that go first: the oldest of the backlog, then live ones and plain readings, then all else."""
         for where in (*_ORDER, _LAST):
             after = self._looked.get(where, 0)
             rows = self._db.execute(

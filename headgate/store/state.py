@@ -52,9 +52,15 @@ _ADDED = """
 CREATE TABLE IF NOT EXISTS fresh(bridge TEXT, dictionary BLOB, looks BLOB NOT NULL,
                                  PRIMARY KEY(bridge, dictionary)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told(id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS days(day INTEGER PRIMARY KEY)
+CREATE TABLE IF NOT EXISTS days(day INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS ledger(day INTEGER, way TEXT, kind TEXT, again INTEGER, basic_ingest INTEGER,
+                                  messages INTEGER NOT NULL, bytes INTEGER NOT NULL, units INTEGER NOT NULL,
+                                  PRIMARY KEY(day, way, kind, again, basic_ingest)) WITHOUT ROWID
 """
 """Came later, to files of the same version: a hub that does not know it does without."""
+
+LedgerRow = tuple[int, str, str, int, int, int, int, int]
+"""day, way, kind, again, basic_ingest, messages, bytes, units (headgate/uplink/ledger.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +186,22 @@ class State:
         rows = self._db.execute("SELECT bridge, dictionary, looks FROM fresh")
         return {(bridge, key): zlib.decompress(looks) for bridge, key, looks in rows}
 
+    def ledger(self) -> list[LedgerRow]:
+        """What messages amounted to, by day and kind."""
+        return list(self._db.execute("SELECT * FROM ledger"))
+
+    def note(self, name: str) -> int:
+        """A number that was kept under this name; 0 where there is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
     # The outbox.
+
+    def waiting(self, stream: str) -> tuple[int, int]:
+        """How many envelopes of a stream wait, and when the newest of them was sealed (UTC ms, or 0)."""
+        found = self._db.execute("SELECT count(*), max(sealed_ms) FROM outbox WHERE stream = ?", (stream,))
+        count, newest_ms = found.fetchone()
+        return count, newest_ms or 0
 
     def outbox_size(self) -> tuple[int, int]:
         """How many envelopes wait, and their bytes."""
@@ -300,6 +321,11 @@ class State:
             if looks is not None:
                 row = (*key, zlib.compress(looks, 1))
                 self._db.execute("INSERT INTO fresh(bridge, dictionary, looks) VALUES(?, ?, ?)", row)
+
+    def put_ledger(self, rows: Sequence[LedgerRow], before_day: int) -> None:
+        """Store lines of the ledger, and drop those of older days."""
+        self._db.executemany("INSERT OR REPLACE INTO ledger VALUES(?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.execute("DELETE FROM ledger WHERE day < ?", (before_day,))
 
     def told(self) -> set[str]:
         """Which notes of files set aside are in envelopes."""

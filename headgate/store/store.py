@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, segment_of, start_of_segment
 from headgate.store.shed_rows import Candidate, Leaving
-from headgate.store.state import EVERYTHING, OutboxPart, Progress, Queued, State, table_text
+from headgate.store.state import EVERYTHING, LedgerRow, OutboxPart, Progress, Queued, State, table_text
 from headgate.store.tables import save_table
 from headgate.store.windows_file import newest_through
 
@@ -119,6 +120,11 @@ class Store:
     def close(self) -> None:
         """Close all files and release the root; what is in no finished transaction is dropped."""
         self._opened.close()
+
+    @property
+    def root(self) -> Path:
+        """The state root's folder."""
+        return self._root
 
     @property
     def progress(self) -> Progress:
@@ -484,6 +490,12 @@ class Tx:
         """By bridge and table, a byte for each series: 1 where its last sample was not bad; None: no more."""
         self._state()
         self._store.state.put_fresh(changed)
+
+    def book(self, rows: Sequence[LedgerRow], before_day: int, notes: Mapping[str, int]) -> None:
+        """Lines of the ledger, older days dropped, and numbers to keep by name."""
+        self._state()
+        self._store.state.put_ledger(rows, before_day)
+        self._store.state.put_numbers(notes)
 
     def doubted(self, ranges: Iterable[Range]) -> None:
         """Where samples of uncertain time may lie."""

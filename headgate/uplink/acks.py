@@ -10,7 +10,7 @@ from headgate.model import Ack, EnvelopeId
 
 VERSION = 1
 MAX_RANGES = 32
-STREAMS = ("live", "backlog", "alarms", "reports")
+STREAMS = ("live", "backlog", "alarms", "reports", "health")
 MAX_EPOCHS = 64
 MAX_KNOWN_RANGES = 1_024
 MAX_FORKED_CHARACTERS = 500

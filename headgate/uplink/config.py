@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 from headgate.config.reader import Problems, Section
+from headgate.uplink import budget, prices
+from headgate.uplink.budget import Budget
 from headgate.uplink.lanes import Lane
 from headgate.uplink.meter import DEFAULT_BULK_SHARE, Metered
+from headgate.uplink.prices import Prices
 from headgate.uplink.turns import SHARES
 
 MAX_PUBLISHES_PER_S = 90.0
@@ -18,6 +21,9 @@ MAX_BYTES_PER_S = 460_000.0
 MIN_BYTES_PER_DAY = 100_000
 MAX_WINDOWS = 8
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+Mode = Literal["acknowledged", "handed_over", "plain"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,9 @@ class UplinkConfig:
     bytes_per_s: float | None = None
     shares: Mapping[Lane, float] = field(default_factory=dict)
     metered: Metered | None = None
+    mode: Mode = "acknowledged"
+    prices: Prices = field(default_factory=Prices)
+    budget: Budget = field(default_factory=Budget)
 
 
 def parse(section: Section) -> UplinkConfig:
@@ -40,10 +49,17 @@ def parse(section: Section) -> UplinkConfig:
         publishes_per_s = section.number("publishes_per_s", low=0.1, high=MAX_PUBLISHES_PER_S)
     if section.has("bytes_per_s"):
         bytes_per_s = section.number("bytes_per_s", low=100, high=MAX_BYTES_PER_S)
-    shares = _shares(section.section("shares"))
-    metered = _metered(section.section("metered")) if section.has("metered") else None
+    found = UplinkConfig(
+        publishes_per_s,
+        bytes_per_s,
+        _shares(section.section("shares")),
+        _metered(section.section("metered")) if section.has("metered") else None,
+        section.choice("mode", MODES, "acknowledged"),
+        prices.parse(section.section("prices")),
+        budget.parse(section.section("budget")),
+    )
     section.close()
-    return UplinkConfig(publishes_per_s, bytes_per_s, shares, metered)
+    return found
 
 
 def parse_mapping(values: Mapping[str, Any], source: str = "uplink") -> UplinkConfig:

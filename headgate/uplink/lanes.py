@@ -34,11 +34,14 @@ class Lane(IntEnum):
 BULK = frozenset({Lane.REPORTS, Lane.BACKLOG})
 """What can wait for a cheap hour."""
 
+REPORTS = ("reports", "health")
+"""Streams of the lane of that name: what the gateway tells of itself never goes before its live data."""
+
 ON_DISK: dict[Lane, OutboxPart] = {
     Lane.ALARMS: OutboxPart(only=("alarms",), samples=False),
     Lane.CONTEXT: OutboxPart(only=("alarms",), samples=True),
-    Lane.REPORTS: OutboxPart(only=("reports",)),
-    Lane.BACKLOG: OutboxPart(but=("alarms", "reports")),
+    Lane.REPORTS: OutboxPart(only=REPORTS),
+    Lane.BACKLOG: OutboxPart(but=("alarms", *REPORTS)),
 }
 """Which rows of the outbox a lane reads; live ones that were not sent in time are backlog."""
 
@@ -48,7 +51,7 @@ def lane_of(envelope: Envelope) -> Lane:
     match envelope.id.stream:
         case "alarms":
             return Lane.CONTEXT if envelope.samples else Lane.ALARMS
-        case "reports":
+        case "reports" | "health":
             return Lane.REPORTS
     return Lane.LIVE if envelope.live else Lane.BACKLOG
 

@@ -172,6 +172,15 @@ class Planner:
         self.counters.acknowledged += count
         return count
 
+    def settle(self, row: int, ack: Ack, now_ms: int) -> None:
+        """The nucleus took it, and that is all that is waited for; `ack` is all that it took of its epoch."""
+        self._acks.note(ack)
+        if row in self._awaiting:
+            self._awaiting.remove(row)
+            self.counters.acknowledged += 1
+        self._awaiting.progressed(now_ms)
+        self._blocked_until_ms = 0
+
     def forget(self, rows: Collection[int]) -> None:
         """These are no longer in the outbox, though the cloud has not said that it holds them."""
         gone = set(rows)

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from headgate.bus.api import Bus
 from headgate.clock import Clock
-from headgate.envelope import header
 from headgate.errors import Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack
 from headgate.sleeper import Sleeper
 from headgate.store.state import OutboxPart, Queued
 from headgate.uplink.acks import merge, parse_ack
-from headgate.uplink.config import UplinkConfig
+from headgate.uplink.config import Mode, UplinkConfig
+from headgate.uplink.handed import HandedOver, topic_of
 from headgate.uplink.lanes import OVERHEAD_BYTES, Lane, wire_bytes
 from headgate.uplink.meter import Meter
 from headgate.uplink.pacing import UplinkTuning
@@ -50,6 +50,7 @@ class Uplink:
         meter: Meter | None = None,
         on_ack: Callable[[], None] = lambda: None,
     ) -> None:
+        self.mode: Mode = "acknowledged"
         self.planner = Planner(tuning, meter)
         self._bus = bus
         self._clock = clock
@@ -61,6 +62,7 @@ class Uplink:
         self._acks: dict[tuple[str, int], Ack] = {}
         self._held: Mapping[Lane, str] = {}
         self._forked: set[tuple[str, int]] = set()
+        self._handed = HandedOver()
         self._complaints = LimitedLog(log)
 
     def configure(self, config: UplinkConfig) -> None:
@@ -123,7 +125,7 @@ class Uplink:
             publishes.create_task(self._publish(item), name=f"publish {key.stream} {key.seq}")
 
     async def _publish(self, item: Queued) -> None:
-        topic = header.topic(self._thing, item.envelope.id.stream)
+        topic = topic_of(self._thing, item.envelope, self.mode)
         try:
             await self._bus.publish_cloud(topic, item.envelope.body)
         except Retry as error:
@@ -136,6 +138,10 @@ class Uplink:
         else:
             self.planner.done(item.row)
             self.planner.meter.count(wire_bytes(item.envelope), self._clock.utc_ms())
+            if self.mode != "acknowledged":
+                ack = self._handed.note(item.envelope.id)
+                self._note(ack)
+                self.planner.settle(item.row, ack, self._clock.boot_ms())
         self._wake()
 
     def _wake(self) -> None:
@@ -150,12 +156,15 @@ class Uplink:
             return
         self._on_ack_heard()
         self.planner.meter.count(len(topic) + len(payload) + OVERHEAD_BYTES, self._clock.utc_ms())
-        key = (ack.stream, ack.epoch)
-        known = self._acks.get(key)
-        self._acks[key] = ack if known is None else merge(known, ack)
+        self._note(ack)
         self._tell_forked(ack)
         if self.planner.acknowledge(ack, self._clock.boot_ms()):
             self._wake()
+
+    def _note(self, ack: Ack) -> None:
+        key = (ack.stream, ack.epoch)
+        known = self._acks.get(key)
+        self._acks[key] = ack if known is None else merge(known, ack)
 
     def _tell_forked(self, ack: Ack) -> None:
         key = (ack.stream, ack.epoch)

@@ -59,6 +59,8 @@ ALLOWED = {
         ("SubscribeToTopic", "hg/v1/local/file"),
         ("SubscribeToTopic", "hg/v1/local/reply/*"),
         ("PublishToIoTCore", "$aws/rules/hg_ingest_v1/hg/v1/+/up/#"),
+        ("PublishToIoTCore", "hg/v1/+/up/plain/#"),
+        ("PublishToIoTCore", "hg/v1/+/up/+/json"),
         ("PublishToIoTCore", "hg/v1/+/up/reply"),
         ("PublishToIoTCore", "$aws/things/+/jobs/get"),
         ("PublishToIoTCore", "$aws/things/+/jobs/+/get"),
