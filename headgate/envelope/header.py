@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from headgate.model import ClockState, EnvelopeId
 
-REPORT = 1
+SCHEMA = 1
 COLUMNS = 2
 COMPACT = 3
 CODECS = {1: "json", 2: "json", 3: "compact"}
 """An envelope's schema: the codec, which is a level of its topic, and the JSON's version."""
 LIMIT_BYTES = 5_120
 """Payload and topic of one envelope: AWS IoT Core meters messages in steps of 5 KB (pricing page)."""
-HEADER_MAX_BYTES = 210
-"""More than any header: all fields with seqs of 16 digits, `prev` included, and the closing brace."""
+HEADER_MAX_BYTES = 160
+"""More than any header: with a seq of 16 digits, or with seq 1 and `prev` with such a one."""
 COMPACT_HEADER_MAX_BYTES = 50
 """Of codec compact, the checksum at the end included; schema ids come on top."""
 MAGIC = b"HG"
@@ -36,17 +36,17 @@ class Part:
     clock: ClockState
     text: str
     samples: int
-    schema: int = REPORT
+    schema: int = SCHEMA
     data: bytes = b""
     schemas: tuple[bytes, ...] = ()
 
 
-def topic(thing: str, stream: str, schema: int = REPORT) -> str:
+def topic(thing: str, stream: str, schema: int = SCHEMA) -> str:
     """Where an envelope is published, through Basic Ingest."""
     return f"$aws/rules/hg_ingest_v1/hg/v1/{thing}/up/{stream}/{CODECS[schema]}"
 
 
-def room_bytes(thing: str, schema: int = REPORT) -> int:
+def room_bytes(thing: str, schema: int = SCHEMA) -> int:
     """How long a part may be for the envelope to keep LIMIT_BYTES in any stream; ids of schemas included."""
     header = COMPACT_HEADER_MAX_BYTES if schema == COMPACT else HEADER_MAX_BYTES
     return LIMIT_BYTES - len(topic(thing, "backlog", schema).encode()) - header

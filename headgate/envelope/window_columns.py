@@ -126,7 +126,9 @@ def _rounded(
             whole = _whole(values, digits + STD_DIGITS)
         else:
             whole = _extremes(series, values, decimals)
-            whole = None if whole is None else [value - base for value, base in zip(whole, bases, strict=True)]
+            whole = (
+                None if whole is None else [value - base for value, base in zip(whole, bases, strict=True)]
+            )
         if whole is None or not all(-EXACT <= number <= EXACT for number in whole):
             return None
         found[name] = whole

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from headgate.config.reader import Section
+from headgate.config.reader import Problems, Section
 
 Codec = Literal["json", "compact"]
 CODECS: tuple[Codec, ...] = get_args(Codec)
@@ -30,3 +31,11 @@ def parse(section: Section) -> UplinkConfig:
     means = section.choice("means", MEANS, "rounded")
     section.close()
     return UplinkConfig(codec, means)
+
+
+def parse_mapping(values: Mapping[str, Any], source: str = "uplink") -> UplinkConfig:
+    """Read the section on its own. Raises Reject with every fault."""
+    problems = Problems(source)
+    config = parse(Section(values, "", problems))
+    problems.reject_if_any()
+    return config
