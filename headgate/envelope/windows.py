@@ -50,6 +50,8 @@ class _Packer:
         self._statistics = statistics
         self._rounded = rounded
         self._parts: list[Part] = []
+        self._head = ""
+        self._size_bytes = 0
         self._clear()
 
     def add(self, columns: WindowColumns) -> None:
