@@ -110,12 +110,16 @@ def number_columns(lists: Sequence[Sequence[Value]]) -> list[Packed]:
     """Columns of statistics: those of integers (of doubles' precision) together, the others each alone."""
     alike: dict[int, list[int]] = {}
     for i, values in enumerate(lists):
-        if set(map(type, values)) == {int} and -_EXACT <= min(values) and max(values) <= _EXACT:  # type: ignore[type-var, operator]  # ints
+        if set(map(type, values)) == {int} and _exact(values):
             alike.setdefault(len(values), []).append(i)
     found: dict[int, Packed] = {}
     for members in alike.values():
         found |= zip(members, integers([lists[i] for i in members]), strict=True)  # type: ignore[misc]  # ints
     return [found[i] if i in found else column(values, None) for i, values in enumerate(lists)]
+
+
+def _exact(values: Sequence[Value]) -> bool:
+    return all(-_EXACT <= value <= _EXACT for value in values if isinstance(value, int))
 
 
 def _present(values: Sequence[Value], decimals: int | None) -> Packed:

@@ -167,12 +167,13 @@ def _window_lines(columns: WindowColumns, statistics: frozenset[str], *, rounded
     rows = [columns_of(series, row, statistics, rounded=rounded) for series, row in columns.rows.items()]
     shapes = [_Shape.of(row) for row in rows]
     packed = iter(bits.number_columns([values for shape in shapes for values in shape.lists]))
+    axis = _window_axis(columns)
     lines = []
     for series, shape in zip(columns.rows, shapes, strict=True):
         found = [next(packed) for _ in shape.lists]
         head = shape.head + b"".join(column.head for column in found)
         halves = partial(_window_halves, columns, series, statistics, rounded=rounded)
-        lines.append(_Line(series, _window_axis(columns), len(columns.starts_ms), head, found, halves))
+        lines.append(_Line(series, axis, len(columns.starts_ms), head, found, halves))
     return lines
 
 

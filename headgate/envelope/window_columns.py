@@ -20,6 +20,8 @@ ASKED = (
 )
 """On the wire, and in a row: what is sent plain where it was asked for."""
 MAX_MORE_DIGITS = 6
+MAX_WHOLE = 10**15
+"""A double tells whole numbers of so many digits apart, whatever power of ten they are divided by."""
 STD_DIGITS = 2
 """Of a deviation, more than of the mean."""
 
@@ -158,7 +160,7 @@ def _whole(values: Sequence[float], digits: int) -> list[int] | None:
         whole = [round(value * scale) for value in values]
     except (ValueError, OverflowError):
         return None
-    return whole if all(-EXACT <= number <= EXACT for number in whole) else None
+    return whole if all(-MAX_WHOLE <= number <= MAX_WHOLE for number in whole) else None
 
 
 def _extremes(series: Series, values: Sequence[float | int], decimals: int) -> list[int] | None:
