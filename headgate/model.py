@@ -126,12 +126,16 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Stored durably in the cloud: all up to `up_to`, and at most 32 ranges (first, last) beyond it."""
+    """Stored durably in the cloud: all up to `up_to`, and at most 32 ranges (first, last) beyond it.
+
+    `want`: ids (hex) of the schemas that the cloud lacks.
+    """
 
     stream: str
     epoch: int
     up_to: int
     received: Sequence[tuple[int, int]] = ()
+    want: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

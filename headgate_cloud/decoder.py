@@ -9,15 +9,11 @@ from typing import Final
 
 from headgate_cloud.forms import (
     CLOCKS,
-    KINDS,
-    MAX_DECIMALS,
-    MAX_QUALITY,
     STREAMS,
     Column,
     Envelope,
     Header,
     Previous,
-    Raw,
     Sample,
     WindowRow,
 )
@@ -25,7 +21,6 @@ from headgate_cloud.json_columns import SERIES, columns, columns_of_sets, decima
 from headgate_cloud.json_windows import windows_of_sets
 from headgate_cloud.strict import (
     I64,
-    U64,
     Undecodable,
     array,
     choice,

@@ -22,6 +22,7 @@ import boto3
 from headgate_cloud.decoder import Previous
 from headgate_cloud.intake import Arrival, Rejection, acknowledgement, progress, read
 from headgate_cloud.reports import Reports
+from headgate_cloud.schemas import Schemas
 from headgate_cloud.tables import Kept, Tables
 
 # DynamoDB answers in a few ms, so a batch of 100 in eight threads takes about as many tens of them.
@@ -49,6 +50,7 @@ class _Touched:
     messages: list[str] = field(default_factory=list)
     prev: Previous | None = None
     duplicates: int = 0
+    schemas: set[str] = field(default_factory=set)
 
 
 In = TypeVar("In")
@@ -61,6 +63,7 @@ class Ingest:
 
     tables: Tables
     reports: Reports
+    schemas: Schemas
     iot: IotData
     pool: ThreadPoolExecutor
     now_ms: Callable[[], int]
@@ -130,7 +133,9 @@ class Ingest:
         if in_force > reached.up_to:  # another handler saw more, and so must what is said here
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
         topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
-        self.iot.publish(topic=topic, qos=0, payload=acknowledgement(head.stream, head.epoch, reached))
+        want = self.schemas.unknown(stream.arrival.thing, stream.schemas)
+        payload = acknowledgement(head.stream, head.epoch, reached, want)
+        self.iot.publish(topic=topic, qos=0, payload=payload)
 
     def _each(self, work: Callable[[In], Out], items: Iterable[In]) -> list[Out | Exception]:
         def guarded(item: In) -> Out | Exception:
@@ -148,6 +153,7 @@ class Ingest:
 def _note(stream: _Touched, record: Record, arrival: Arrival, kept: Kept) -> None:
     stream.messages.append(record["messageId"])
     stream.duplicates += kept is Kept.DUPLICATE
+    stream.schemas |= {*arrival.schemas}
     if kept is not Kept.CONFLICT and arrival.header.prev is not None:
         stream.prev = arrival.header.prev
 
@@ -168,9 +174,12 @@ def _ingest() -> Ingest:
         streams=os.environ["STREAMS_TABLE"],
         rejected=os.environ["REJECTED_TABLE"],
     )
-    reports = Reports(dynamodb, os.environ["FILES_TABLE"], os.environ["REPLIES_TABLE"], log)
+    schemas = Schemas(dynamodb, os.environ["STREAMS_TABLE"])
+    reports = Reports(dynamodb, os.environ["FILES_TABLE"], os.environ["REPLIES_TABLE"], log, schemas)
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ingest")
-    return Ingest(tables, reports, boto3.client("iot-data"), pool, lambda: time.time_ns() // 1_000_000, log)
+    return Ingest(
+        tables, reports, schemas, boto3.client("iot-data"), pool, lambda: time.time_ns() // 1_000_000, log
+    )
 
 
 def handler(event: Mapping[str, Sequence[Record]], context: object) -> dict[str, list[dict[str, str]]]:

@@ -49,8 +49,10 @@ def _block(block: object, path: str, sets: list[tuple[str, str, int | None, int]
         pair = array(run, f"{path}.start")
         if len(pair) != 2:
             raise Undecodable(f"{path}.start", "a run is [start, count]")
-        first, count = integer(pair[0], f"{path}.start"), integer(pair[1], f"{path}.start", (1, MAX_WINDOWS))
-        starts += range(first, first + count * step_ms, step_ms)
+        first, many = integer(pair[0], f"{path}.start"), integer(pair[1], f"{path}.start", (1, MAX_WINDOWS))
+        starts += range(first, first + many * step_ms, step_ms)
+        if len(starts) > MAX_WINDOWS:
+            raise Undecodable(f"{path}.start", f"more than {MAX_WINDOWS} windows")
     corrections: list[int] = []
     if "rev" in found:
         corrections = [
@@ -64,8 +66,8 @@ def _block(block: object, path: str, sets: list[tuple[str, str, int | None, int]
     ]
     if names[:1] != ["mean"] or len(set(names)) != len(names):
         raise Undecodable(f"{path}.columns", "begins with mean, and names nothing twice")
-    for name, row in mapping(found["rows"], f"{path}.rows").items():
-        where = f"{path}.rows[{name[:130]!r}]"
+    for series_name, row in mapping(found["rows"], f"{path}.rows").items():
+        where = f"{path}.rows[{series_name[:130]!r}]"
         values = array(row, where)
         more: dict[str, object] = {}
         if len(values) == len(names) + 2:
@@ -73,7 +75,8 @@ def _block(block: object, path: str, sets: list[tuple[str, str, int | None, int]
         if len(values) != len(names) + 1 or not sets:
             raise Undecodable(where, f"a row has {len(names) + 1} columns and a set")
         series = SchemaRow(
-            string(name, where, SERIES), *sets[integer(more.get("s", 0), f"{where}.s", (0, len(sets) - 1))]
+            string(series_name, where, SERIES),
+            *sets[integer(more.get("s", 0), f"{where}.s", (0, len(sets) - 1))],
         )
         count = more.get("n", found.get("n"))
         lists = _lists(axis, series, count, names, values, more, where)

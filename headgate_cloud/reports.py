@@ -1,4 +1,4 @@
-"""Reports that become rows of their own: a file announced, a reply to a job (docs/requests.md)."""
+"""Reports that become rows of their own: a file announced, a reply to a job, a schema (docs/wire.md)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from headgate_cloud import decoder
 from headgate_cloud.intake import Arrival
+from headgate_cloud.schemas import Schemas
 from headgate_cloud.strict import Undecodable, integer, mapping, string
 from headgate_cloud.tables import DynamoDB
 
@@ -33,6 +34,7 @@ class Reports:
     files: str
     replies: str
     say: Callable[[Mapping[str, object]], None]
+    schemas: Schemas
 
     def take(self, arrival: Arrival) -> None:
         if arrival.header.kind != "report" or arrival.flaw is not None:
@@ -44,6 +46,8 @@ class Reports:
                 self._file(arrival, report)
             elif report["type"] == "reply":
                 self._reply(arrival, report)
+            elif report["type"] == "schema":
+                self.schemas.keep(arrival.thing, report)
         except Undecodable as error:
             key = f"{arrival.stream_key}/{arrival.header.seq}"
             self.say({"event": "malformed report", "envelope": key, "why": str(error)})

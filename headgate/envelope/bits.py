@@ -87,10 +87,13 @@ def scaled_matrix(rows: Sequence[Sequence[Value]], decimals: int) -> list[Packed
     return [next(packed) if fit else None for fit in sound.tolist()]
 
 
-def column(values: Sequence[Value], decimals: int | None) -> Packed:
-    """Any values: None, numbers, bools, texts. `decimals`: of doubles that may be integers / 10^decimals."""
+def column(values: Sequence[Value], decimals: int | None, *, unsigned: bool = False) -> Packed:
+    """Any values: None, numbers, bools, texts. `decimals`: of doubles that may be integers / 10^decimals.
+
+    `unsigned`: who reads integers takes them as that.
+    """
     present = [value for value in values if value is not None]
-    packed = _present(present, decimals)
+    packed = _present(present, decimals, unsigned=unsigned)
     if len(present) == len(values):
         return packed
     bits = np.packbits(np.array([value is not None for value in values]), bitorder="little").tobytes()
@@ -122,7 +125,7 @@ def _exact(values: Sequence[Value]) -> bool:
     return all(-_EXACT <= value <= _EXACT for value in values if isinstance(value, int))
 
 
-def _present(values: Sequence[Value], decimals: int | None) -> Packed:
+def _present(values: Sequence[Value], decimals: int | None, *, unsigned: bool) -> Packed:
     types = set(map(type, values))
     if decimals is not None and types <= {float} and values:
         (found,) = scaled_matrix([values], decimals)
@@ -130,9 +133,8 @@ def _present(values: Sequence[Value], decimals: int | None) -> Packed:
             return found
     if types <= {int, bool}:
         numbers: list[int] = [int(value) for value in values]  # type: ignore[arg-type]  # by their types
-        if all(-(1 << 63) <= number < 1 << 63 for number in numbers) or all(
-            0 <= number < 1 << 64 for number in numbers
-        ):
+        low, high = (0, 1 << 64) if unsigned else (-(1 << 63), 1 << 63)
+        if all(low <= number < high for number in numbers):
             return integers([numbers])[0]
         values, types = [str(number) for number in numbers], {str}
     if types <= {str}:

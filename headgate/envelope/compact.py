@@ -150,7 +150,9 @@ def _sample_lines(columns: Columns) -> list[_Line]:
     axis = varint(len(columns.times_ms)) + _steps(columns.times_ms)
     lines = []
     for i, series in enumerate(columns.series):
-        packed = found.get(i) or bits.column(columns.values[i], series.decimals)
+        packed = found.get(i) or bits.column(
+            columns.values[i], series.decimals, unsigned=series.kind == "u64"
+        )
         packed = bits.with_quality(packed, columns.quality[i])
         halves = partial(_sample_halves, columns, i)
         lines.append(_Line(series, axis, len(columns.times_ms), packed.head, (packed,), halves))

@@ -36,6 +36,7 @@ from headgate.sleeper import Sleeper
 from headgate.store.state import Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
+from headgate.uplink.config import UplinkConfig
 from headgate.uplink.pacing import UplinkTuning
 from headgate.uplink.sender import Uplink
 from headgate.window.config import WindowsConfig
@@ -114,7 +115,8 @@ class _Hub:
         self._site = site
         windows = self._site.windows if self._site else WindowsConfig()
         alarms = self._site.alarms if self._site else ()
-        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline)
+        uplink = self._site.uplink if self._site else UplinkConfig()
+        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline, uplink=uplink)
         self._writer = Writer()
         self._reader = Writer(name="store reads")
         self._intake: Intake
@@ -310,6 +312,7 @@ class _Hub:
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
         await self._writer.call(self._pipeline.set_windows, site.windows)
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
+        await self._writer.call(self._pipeline.set_uplink, site.uplink)
         self._bridges.announce_now()
 
     # Words to others.

@@ -20,16 +20,16 @@ from headgate.columns import Columns
 from headgate.envelope import header, reports
 from headgate.envelope.alarms import pack_event
 from headgate.envelope.header import Part
-from headgate.envelope.samples import pack_samples
-from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, Batch, ClockState, Series, Window
 from headgate.roles.hub_fresh import Fresh, mark_of
+from headgate.roles.hub_packing import Packing
 from headgate.roles.hub_windows import Windows
 from headgate.store.replay import Journaled
 from headgate.store.state import Queued
 from headgate.store.store import Store
+from headgate.uplink.config import UplinkConfig
 from headgate.window.config import WindowsConfig
 
 log = logging.getLogger(__name__)
@@ -93,6 +93,8 @@ class Pipeline:
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
     counters: PipelineCounters = field(default_factory=PipelineCounters)
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)
+    _packing: Packing = field(init=False)
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
@@ -108,6 +110,7 @@ class Pipeline:
 
     def __post_init__(self) -> None:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
+        self._packing = Packing(self.thing, self.uplink, self.store.state.schemas())
         self._watch = Watch(self.alarms)
         self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
@@ -139,6 +142,10 @@ class Pipeline:
         """Other alarms from now on; their states begin anew."""
         if alarms != self.alarms:
             self.alarms, self._watch = alarms, Watch(alarms)
+
+    def set_uplink(self, uplink: UplinkConfig) -> None:
+        """From the next envelope on."""
+        self.uplink = self._packing.config = uplink
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
@@ -213,25 +220,27 @@ class Pipeline:
             )
         if utc_ms >= UTC_PLAUSIBLE_MS:
             self._events += [pack_event(event, ClockState.SYNCED) for event in self._watch.tick(utc_ms)]
-        parts = self._parts(utc_ms)
         queued: list[Queued] = []
         acks = list(acks)
+        parts = self._parts(acks, utc_ms, boot_ms)
         fresh = self._fresh.unsaved()
         if parts or acks or fresh or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
+                tx.add_schemas(self._packing.fresh())
                 for ack in acks:
                     tx.acknowledge(ack)
                 for stream, part in parts:
                     seal = partial(header.seal, part)
                     live = stream != "backlog"
                     queued.append(
-                        tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
+                        tx.enqueue(stream, part.schema, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
                 tx.windows_closed(self._windows.closed_until())
                 tx.look_fresh(fresh)
                 length_ms = self.windows.default.length_ms
                 tx.consumed(packed=self._end, replay=self._needed(), window_length_ms=length_ms)
             self._fresh.were_saved(fresh)
+            self._packing.were_saved()
             self._raw, self._closed, self._reports, self._events = [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
@@ -299,11 +308,9 @@ class Pipeline:
         fresh = item.position >= self.store.progress.packed
         self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
-    def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
-        room_bytes = header.room_bytes(self.thing)
+    def _parts(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[tuple[str, Part]]:
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts = [("alarms", part) for part in self._events]
-        parts += [("reports", part) for part in self._reports]
+        parts: list[tuple[str, Part]] = []
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
                 groups = [
@@ -311,12 +318,14 @@ class Pipeline:
                     for raw in self._raw
                     if raw.clock is clock and (raw.newest_ms >= live_from_ms) is live
                 ]
-                parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
+                parts += [(stream, part) for part in self._packing.samples(groups, clock, boot_ms)]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
             self.counters.windows += sum(not window.revision for window in closed)
             self.counters.corrected += sum(window.revision > 0 for window in closed)
-            parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
-        return parts
+            parts += [(stream, part) for part in self._packing.windows(closed, boot_ms)]
+        told = [*self._packing.reports(acks, boot_ms), *self._reports]
+        first = [("alarms", part) for part in self._events] + [("reports", part) for part in told]
+        return first + parts
 
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""

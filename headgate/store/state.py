@@ -47,6 +47,9 @@ CREATE TABLE IF NOT EXISTS fresh(bridge TEXT, dictionary BLOB, looks BLOB NOT NU
 """
 """Came later, to files of the same version: a hub that does not know it does without."""
 
+_SCHEMAS = "CREATE TABLE IF NOT EXISTS schemas(id BLOB PRIMARY KEY, rows TEXT NOT NULL) WITHOUT ROWID"
+"""Came later too. Schemas of codec compact that were put into the outbox."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -77,6 +80,7 @@ class State:
         self._db = connect(path, wal=True)
         migrate(self._db, path, VERSION, _SCHEMA)
         self._db.execute(_ADDED)
+        self._db.execute(_SCHEMAS)
         self.requests = RequestRows(self._db)
 
     def close(self) -> None:
@@ -124,6 +128,16 @@ class State:
         """By bridge and table, a byte for each series: 1 where its last sample was not bad."""
         rows = self._db.execute("SELECT bridge, dictionary, looks FROM fresh")
         return {(bridge, key): zlib.decompress(looks) for bridge, key, looks in rows}
+
+    def schemas(self) -> dict[bytes, tuple[Series, ...]]:
+        """Schemas of codec compact by their ids."""
+        rows = self._db.execute("SELECT id, rows FROM schemas")
+        return {key: table_from_rows(json.loads(text)) for key, text in rows}
+
+    def put_schema(self, key: bytes, rows: Sequence[Series]) -> None:
+        """Keep one; it never changes."""
+        text = json.dumps([series_row(series) for series in rows])
+        self._db.execute("INSERT OR IGNORE INTO schemas VALUES(?, ?)", (key, text))
 
     # The outbox.
 

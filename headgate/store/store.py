@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -328,6 +328,12 @@ class Tx:
         self._store._outbox_count += 1
         self._store._outbox_bytes += len(envelope.body)
         return Queued(row, sealed_ms, envelope)
+
+    def add_schemas(self, pages: Iterable[tuple[bytes, Sequence[Series]]]) -> None:
+        """Keep the schemas of codec compact that envelopes refer to from now on."""
+        for key, rows in pages:
+            self._state()
+            self._store.state.put_schema(key, rows)
 
     def acknowledge(self, ack: Ack) -> int:
         """Delete what the cloud holds; returns how many envelopes."""

@@ -14,6 +14,8 @@ STREAMS = ("live", "backlog", "alarms", "reports")
 MAX_EPOCHS = 64
 
 _EPOCH = re.compile(r"[0-9a-f]{16}")
+_SCHEMA = _EPOCH
+MAX_WANTED = 32
 
 
 def parse_ack(payload: bytes) -> Ack:
@@ -33,7 +35,7 @@ def parse_ack(payload: bytes) -> Ack:
             raise Reject(f"not an acknowledgement: {payload[:120]!r}")
     if stream not in STREAMS or not _EPOCH.fullmatch(epoch) or isinstance(up_to, bool) or up_to < 0:
         raise Reject(f"acknowledgement with a wrong stream, epoch or up_to: {payload[:120]!r}")
-    return Ack(stream, int(epoch, 16), up_to, _ranges(received))
+    return Ack(stream, int(epoch, 16), up_to, _ranges(received), _wanted(found.get("want", [])))
 
 
 class AckBook:
@@ -65,6 +67,15 @@ def covers(ack: Ack, key: EnvelopeId) -> bool:
 
 def _reach(ack: Ack) -> tuple[int, int]:
     return ack.up_to, sum(last - first + 1 for first, last in ack.received)
+
+
+def _wanted(want: object) -> tuple[str, ...]:
+    if not isinstance(want, list) or len(want) > MAX_WANTED:
+        raise Reject(f"acknowledgement: want is no list of at most {MAX_WANTED} ids of schemas")
+    for item in want:
+        if not (isinstance(item, str) and _SCHEMA.fullmatch(item)):
+            raise Reject(f"acknowledgement: {item!r} is no id of a schema, 16 hex digits")
+    return tuple(want)
 
 
 def _ranges(received: object) -> tuple[tuple[int, int], ...]:

@@ -89,7 +89,7 @@ class Uplink:
             publishes.create_task(self._publish(item), name=f"publish {key.stream} {key.seq}")
 
     async def _publish(self, item: Queued) -> None:
-        topic = header.topic(self._thing, item.envelope.id.stream)
+        topic = header.topic(self._thing, item.envelope.id.stream, item.envelope.schema)
         try:
             await self._bus.publish_cloud(topic, item.envelope.body)
         except Retry as error:
