@@ -18,6 +18,7 @@ from moto import mock_aws
 
 from headgate_cloud.ingest import Ingest, Record
 from headgate_cloud.reports import Reports
+from headgate_cloud.schemas import Schemas
 from headgate_cloud.tables import Response, Tables
 from tests.unit.headgate_cloud.ingest_examples import EPOCH, message, report
 
@@ -57,9 +58,12 @@ class Cloud:
             )
         self.prefix = prefix
         tables = Tables(client, prefix + "Envelopes", prefix + "Streams", prefix + "Rejected")
-        reports = Reports(client, prefix + "Files", prefix + "Replies", self.said.append)
+        schemas = Schemas(client, prefix + "Streams")
+        reports = Reports(client, prefix + "Files", prefix + "Replies", self.said.append, schemas)
         # One thread: moto in process does not lock, and the order is the test's to choose.
-        self.ingest = Ingest(tables, reports, self.acks, ThreadPoolExecutor(1), lambda: 42, self.said.append)
+        self.ingest = Ingest(
+            tables, reports, schemas, self.acks, ThreadPoolExecutor(1), lambda: 42, self.said.append
+        )
 
     def run(self, *messages: str) -> list[str]:
         return self.ingest.run([Record(messageId=f"m{i}", body=body) for i, body in enumerate(messages)])
