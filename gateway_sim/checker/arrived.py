@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
@@ -215,7 +215,7 @@ def statistics(
     digits: int | None,
     axis: tuple[Sequence[int], int, Sequence[int]],
     counts: Sequence[int],
-    lists: dict[str, Sequence[Any]],
+    lists: Mapping[str, Sequence[Any]],
 ) -> Iterator[WindowRow]:
     """Rows of lists over time; with `digits` they are integers, the extremes relative to the mean."""
     starts, length_ms, revisions = axis

@@ -107,8 +107,11 @@ def windows(body: bytes) -> list[ReadWindow]:
 
 def _row(row: WindowRow) -> ReadWindow:
     """Columns over time are read as the cloud reads them."""
-    assert row.min is not None and row.max is not None and row.std is not None
-    assert row.first is not None and row.last is not None
+    assert row.min is not None
+    assert row.max is not None
+    assert row.std is not None
+    assert row.first is not None
+    assert row.last is not None
     asked = {
         "sum": row.sum,
         "tmean": row.time_mean,
