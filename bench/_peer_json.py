@@ -22,7 +22,7 @@ Point = tuple[str, int, float]
 
 def sitewise(data: Columns | Sequence[Window]) -> list[bytes]:
     """Requests BatchPutAssetPropertyValue: a property alias each, ten entries of ten values."""
-    entries = []
+    entries: list[dict[str, object]] = []
     for name, points in _series(data):
         for at in range(0, len(points), SITEWISE_VALUES):
             values = [

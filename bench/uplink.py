@@ -1,9 +1,9 @@
 """Envelopes: what 100 tags cost to send, in AWS IoT Core's metering units, beside the peers' JSON.
 
 A: 60 windows of a minute with mean, min, max and count; B: 60 raw samples. Names have 24 characters; the data
-is that of the store's benchmark (bench/_samples.py), random walks or, `_noisy`, 16-bit noise. A unit is 5 KB of
-payload and topic. `sitewise` and `thingsboard` are the same data in their documented formats, as few
-messages as their own limits allow. A compact envelope's schema travels once; `schema_units` is what that takes.
+is that of the store's benchmark (bench/_samples.py), random walks or, `_noisy`, 16-bit noise. A unit is 5 KB
+of payload and topic. `sitewise` and `thingsboard` are the same data in their documented formats, as few
+messages as their own limits allow. A schema of codec compact travels once: that takes `schema_units`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from headgate.columns import Columns
 from headgate.envelope import compact, header, samples, windows
 from headgate.envelope.header import Part
 from headgate.envelope.schemas import SchemaBook
-from headgate.model import ClockState, EnvelopeId, Series, Window, WindowRow
+from headgate.model import ClockState, EnvelopeId, Window, WindowRow
 from headgate_cloud import compact as cloud_compact
 from headgate_cloud import decoder
 
@@ -51,8 +51,10 @@ def main(argv: Sequence[str]) -> int:
                 goals = {} if goal is None else {"metering_units": at_most(goal)}
                 name = f"{load}_{codec}{suffix}"
                 scenarios.append(Scenario(name, partial(_measured, load, codec, kind), goals))
-            for peer in ("thingsboard", "sitewise"):
-                scenarios.append(Scenario(f"{load}_{peer}{suffix}", partial(_peer, load, peer, kind)))
+            scenarios += [
+                Scenario(f"{load}_{peer}{suffix}", partial(_peer, load, peer, kind))
+                for peer in ("thingsboard", "sitewise")
+            ]
     return run("uplink", argv, scenarios)
 
 
