@@ -89,11 +89,12 @@ def test_another_length_starts_where_the_former_ends(pipeline: Pipeline) -> None
     take(pipeline, 2, [19_000, 21_000, 29_999, 31_000])
     take(pipeline, 3, [50_000])
     windows = [
-        (start - UTC_MS, window["length_ms"], window["n"])
+        (start + i * window["length_ms"] - UTC_MS, window["length_ms"], window["n"])
         for _, body in sealed(pipeline, 51_000)
         if body["kind"] == "windows"
         for window in body["windows"]
-        for start, _ in window["start"]
+        for start, count in window["start"]
+        for i in range(count)
     ]
     assert sorted(windows) == [(0, 10_000, 1), (10_000, 10_000, 1), (30_000, 15_000, 1)]
     assert pipeline.counters.late == 3
