@@ -397,9 +397,9 @@ def _lists(
     numbers: dict[str, list[Number]] = {
         name: [value for value in values if value is not None]
         for name, values in known.items()
-        if name in STATISTICS or name == "tmean"
+        if name in STATISTICS or (name == "tmean" and digits is not None)
     }
-    asked = {name: values for name, values in known.items() if name in ASKED}
+    asked = {name: values for name, values in known.items() if name != "n" and name not in numbers}
     return Lists(digits, counts, numbers, asked, dict(zip(percents, spread[len(names) :], strict=True)))
 
 

@@ -100,7 +100,10 @@ def _lists(
     for name, value in zip(names, values[1:], strict=True):
         short = 1 if name == "mean" and digits is not None else 0
         numbers[name] = [number(each, f"{path}.{name}") for each in _spread(value, length - short, path)]
-    if "tmean" in more:
+    asked = {name: _maybe(more[name], length, f"{path}.{name}") for name in ASKED if name in more}
+    if "tmean" in more and digits is None:
+        asked["tmean"] = _maybe(more["tmean"], length, f"{path}.tmean")
+    elif "tmean" in more:
         numbers["tmean"] = [number(each, f"{path}.tmean") for each in _spread(more["tmean"], length, path)]
     if digits is not None:
         numbers["mean"] = _means(number(values[0], f"{path}[0]"), numbers["mean"], digits, path)
@@ -114,7 +117,7 @@ def _lists(
         digits,
         [integer(each, f"{path}.n", _COUNT) for each in _spread(count, length, path)],
         numbers,
-        {name: _maybe(more[name], length, f"{path}.{name}") for name in ASKED if name in more},
+        asked,
         percentiles,
     )
 

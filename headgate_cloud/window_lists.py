@@ -94,7 +94,7 @@ def rows_of(axis: Axis, series: SchemaRow, lists: Lists, path: str) -> Iterator[
             first=_at(plain, "first", i),
             last=_at(plain, "last", i),
             sum=asked.get("sum"),
-            time_mean=_at(plain, "tmean", i),
+            time_mean=asked["tmean"] if "tmean" in asked else _at(plain, "tmean", i),
             quality=asked.get("good"),
             increase=asked.get("inc"),
             rate=asked.get("rate"),

@@ -103,7 +103,7 @@ def columns_of(
         name: [getattr(row, name) for row in rows] for name in STATISTICS if name in wanted
     }
     if any(row.time_mean is not None for row in rows):
-        numbers["tmean"] = [row.time_mean for row in rows]
+        plain["tmean"] = [row.time_mean for row in rows]
     return RowColumns(None, counts, numbers, plain, percentiles)
 
 
