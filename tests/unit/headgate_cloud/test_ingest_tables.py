@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -244,3 +245,26 @@ def test_a_malformed_announcement_is_told_and_blocks_nothing(
     assert cloud.acks.sent[-1][1]["up_to"] == 1
     assert cloud.rows("Files") == []
     assert [entry["envelope"] for entry in cloud.said if entry["event"] == "malformed report"]
+
+
+def test_an_envelope_whose_schema_is_missing_is_kept_and_the_schema_asked_for(cloud: Cloud) -> None:
+    folder = Path(__file__).parents[2] / "golden/envelope/compact"
+    payload = bytes.fromhex((folder / "samples.hex").read_text())
+    cloud.run(message(payload, codec="compact"))
+    (_, ack) = cloud.acks.sent[-1]
+    assert (ack["received"], ack["want"]) == ([[7, 7]], ["85ffc1c7238327a8"])
+    told = {**json.loads((folder / "schema.json").read_text()), "stream": "reports"}
+    cloud.run(message(json.dumps(told).encode(), stream="reports"))
+    cloud.run(message(payload, codec="compact"))
+    assert "want" not in cloud.acks.sent[-1][1]
+    fresh = Schemas(cloud.client, cloud.prefix + "Streams")
+    assert len(fresh.decode("gw-1", "compact", payload).columns) == 5
+    assert fresh.unknown("gw-2", ["85ffc1c7238327a8"]) == ["85ffc1c7238327a8"]
+
+
+def test_a_damaged_compact_envelope_is_rejected(cloud: Cloud) -> None:
+    folder = Path(__file__).parents[2] / "golden/envelope/compact"
+    payload = bytes.fromhex((folder / "samples.hex").read_text())
+    cloud.run(message(payload[:-1] + b"x", codec="compact"))
+    assert cloud.acks.sent == []
+    assert [entry["event"] for entry in cloud.said if entry["event"] == "rejected"] == ["rejected"]
