@@ -26,6 +26,7 @@ from headgate.modbus.transports import KINDS
 from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
 from headgate.roles.site_follower import parse_component
+from headgate.uplink.config import parse_mapping as parse_uplink
 from headgate.window.config import parse_mapping as parse_windows
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -110,7 +111,8 @@ def test_every_key_of_the_site_reference_is_documented_and_accepted() -> None:
 
 
 def test_every_section_of_the_site_document_is_documented_and_accepted() -> None:
-    documented = keys(section(page("headgate.Hub"), "Site document", "###"))
+    table = section(page("headgate.Hub"), "Site document", "###").partition("####")[0]
+    documented = keys(table)
     assert {key.partition(".")[0] for key in documented} == {"schema", *hub_config.OWNERS}
 
 
@@ -246,6 +248,11 @@ def test_every_key_of_the_alarms_section_is_documented_and_accepted() -> None:
     rule = {"name": "n", "series": "a/b", "above": 1, NO_SUCH_KEY: 1}
     known = {f"rules[].{key}" for key in accepted(parse_alarms, {"rules": [rule]})}
     assert documented == known
+
+
+def test_every_key_of_the_uplink_is_documented_and_accepted() -> None:
+    documented = keys(section(page("headgate.Hub"), "Uplink", "####"))
+    assert documented == accepted(parse_uplink, {NO_SUCH_KEY: 1})
 
 
 def test_the_examples_of_windows_and_alarms_are_accepted() -> None:

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from headgate.columns import Columns
-from headgate.model import ClockState, Series, Window, WindowRow
+from headgate.model import ClockState, Series, Value, Window, WindowRow
 from headgate_cloud import compact, decoder
 from headgate_cloud.strict import Undecodable
 from tests.support import envelope_cases as cases
@@ -30,7 +30,7 @@ def corpus() -> tuple[list[bytes], list[bytes], cases.Told]:
         Series("m/b", "", "bool"),
         Series("m/t", "", "text"),
     )
-    values = [
+    values: list[list[Value]] = [
         [230.41, None, 230.44, 230.4],
         [float("nan"), -0.0, None, 1e300],
         [-(2**63), 2**63 - 1, None, 0],

@@ -12,7 +12,7 @@ from headgate.columns import Columns
 from headgate.envelope import compact, header, samples, windows
 from headgate.envelope.header import Part
 from headgate.envelope.schemas import SchemaBook
-from headgate.model import ClockState, EnvelopeId, Series, Window, WindowRow
+from headgate.model import ClockState, EnvelopeId, Series, Value, Window, WindowRow
 from headgate_cloud import compact as cloud
 from headgate_cloud import decoder
 from headgate_cloud.forms import Envelope
@@ -31,7 +31,7 @@ START_MS = 1_763_685_600_000
 
 
 def group() -> Columns:
-    values = [
+    values: list[list[Value]] = [
         [230.1, 230.3, 230.4],
         [21.5, None, -0.0],
         [2**64 - 1, 0, 5],

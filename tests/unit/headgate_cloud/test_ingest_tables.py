@@ -247,7 +247,10 @@ def test_a_malformed_announcement_is_told_and_blocks_nothing(
     assert [entry["envelope"] for entry in cloud.said if entry["event"] == "malformed report"]
 
 
-def test_an_envelope_whose_schema_is_missing_is_kept_and_the_schema_asked_for(cloud: Cloud) -> None:
+def test_an_envelope_whose_schema_is_missing_is_kept_and_the_schema_asked_for(
+    clouds: Iterator[Cloud],
+) -> None:
+    cloud = next(clouds)
     folder = Path(__file__).parents[2] / "golden/envelope/compact"
     payload = bytes.fromhex((folder / "samples.hex").read_text())
     cloud.run(message(payload, codec="compact"))
@@ -262,7 +265,8 @@ def test_an_envelope_whose_schema_is_missing_is_kept_and_the_schema_asked_for(cl
     assert fresh.unknown("gw-2", ["85ffc1c7238327a8"]) == ["85ffc1c7238327a8"]
 
 
-def test_a_damaged_compact_envelope_is_rejected(cloud: Cloud) -> None:
+def test_a_damaged_compact_envelope_is_rejected(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
     folder = Path(__file__).parents[2] / "golden/envelope/compact"
     payload = bytes.fromhex((folder / "samples.hex").read_text())
     cloud.run(message(payload[:-1] + b"x", codec="compact"))
