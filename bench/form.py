@@ -67,9 +67,12 @@ class Scenario:
     goals: Mapping[str, Goal] = field(default_factory=dict)
 
 
-def run(bench: str, argv: Sequence[str], scenarios: Sequence[Scenario]) -> int:
-    """Measure and report. Returns 0 when it ran, whether or not goals were met: a figure is no verdict."""
-    parser = argparse.ArgumentParser(prog=f"./dev bench {bench}")
+def run(bench: str, argv: Sequence[str], scenarios: Sequence[Scenario], *, more: str = "") -> int:
+    """Measure and report. Returns 0 when it ran, whether or not goals were met: a figure is no verdict.
+
+    `more`: options that the caller took out of `argv` already, for the usage.
+    """
+    parser = argparse.ArgumentParser(prog=f"./dev bench {bench} {more}".rstrip())
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     parser.add_argument("scenarios", nargs="*", help="only these: " + ", ".join(s.name for s in scenarios))
     chosen = parser.parse_args(argv)

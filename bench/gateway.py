@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import tempfile
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from bench._latency import Latency
+from bench._peer import ENTRIES, Entries, measure_peer, plain_broker
+from bench._processes import child
 from bench.form import Figure, Scenario, at_least, at_most, run
 from gateway_sim.checker.checker import Checker
 from gateway_sim.checker.tables import cloud_of
+from gateway_sim.devices import plantfile
+from gateway_sim.devices.plantfile import Plant
 from gateway_sim.faults.control import command
 from gateway_sim.runs.gateway import Plan, VirtualGateway
 from gateway_sim.runs.processes import Processes
@@ -18,37 +27,102 @@ from gateway_sim.runs.rundir import make_run
 from gateway_sim.runs.usage import Usage, usage
 
 ROOT = Path(__file__).resolve().parents[1]
-WARM_UP_S, MEASURED_S, SETTLE_S = 10, 60, 30
+WARM_UP_S, MEASURED_S, SETTLE_S = 10, 60, 60
+RATES = {"1k": 1_000, "10k": 10_000, "50k": 50_000}
+"""Values per second of the plant's named sizes."""
+RATIOS = {"1k": 2.5, "50k": 2.0}
+"""How often the CPU time of a bare loop the whole gateway may take."""
 IDLE_PLANT = ("--devices", "1", "--tags", "10", "--interval", "10")
 
 Scene = Callable[[VirtualGateway], Coroutine[None, None, dict[str, Figure]]]
 
 
 def main(argv: Sequence[str]) -> int:
-    """`./dev bench gateway [--json] [SCENARIO ...]`."""
-    return run(
-        "gateway",
-        argv,
-        [
-            Scenario(
-                "idle",
-                _idle_both,
-                {"pss_split_mb": at_most(120), "pss_all_in_one_mb": at_most(60)},
-            ),
-            Scenario(
-                "1k",
-                lambda: _measure(("--scale", "1k"), _load),
-                {"values_per_s": at_least(990), "lost": at_most(0), "doubled": at_most(0)},
-            ),
-        ],
-    )
+    """`./dev bench gateway [--peer] [--json] [SCENARIO ...]`."""
+    loads = [
+        Scenario(
+            name,
+            partial(_loaded, name),
+            {
+                "values_per_s": at_least(0.99 * rate),
+                "lost": at_most(0),
+                "doubled": at_most(0),
+                **({"cpu_ratio": at_most(RATIOS[name])} if name in RATIOS else {}),
+            },
+        )
+        for name, rate in RATES.items()
+    ]
+    bare = [Scenario(f"pymodbus_{name}", partial(_bare, name)) for name in RATIOS]
+    peers = [Scenario(f"peer_{entries}_1k", partial(_peer_1k, entries)) for entries in ENTRIES]
+    idle = Scenario("idle", _idle_both, {"pss_split_mb": at_most(120), "pss_all_in_one_mb": at_most(60)})
+    chosen = [word for word in argv if word != "--peer"]
+    asked = peers if "--peer" in argv or any(word.startswith("peer_") for word in argv) else []
+    return run("gateway", chosen, [idle, *loads, *bare, *asked], more="[--peer]")
 
 
 def _measure(
     plant: Sequence[str], scene: Scene, *, all_in_one: bool = False, whole: bool = False
 ) -> Mapping[str, Figure]:
-    plan = Plan(plant=plant, thing="gw-bench", all_in_one=all_in_one, ble=whole, files=whole)
+    plan = Plan(plant=plant, thing="gw-bench", window_s=60, all_in_one=all_in_one, ble=whole, files=whole)
     return asyncio.run(_run(plan, scene))
+
+
+def _loaded(name: str) -> Mapping[str, Figure]:
+    """The gateway at this rate, and how its CPU time compares with a loop that only reads."""
+    found = _measure(("--scale", name), _load)
+    bare = _bare(name)
+    cost, floor = found["cpu_s_per_million"], bare["cpu_s_per_million"]
+    assert isinstance(cost, float)
+    assert isinstance(floor, float)
+    return {**found, "cpu_ratio": round(cost / floor, 2)}
+
+
+@cache
+def _bare(name: str) -> Mapping[str, Figure]:
+    """The same reads of the same plant by pymodbus alone, values thrown away."""
+    with _plant(name) as (plant, folder):
+        path = folder / "plan.json"
+        path.write_text(json.dumps(_reads(plant)))
+        with child("bench._modbus_bare", str(path)) as process:
+            process.line()
+            time.sleep(WARM_UP_S)
+            before, counted, cpu_s = time.monotonic(), json.loads(process.ask("")), usage(process.pid).cpu_s
+            time.sleep(MEASURED_S)
+            used, done = usage(process.pid), json.loads(process.ask(""))
+            seconds = time.monotonic() - before
+        registers = sum(group.count for device in plant.devices for group in device.groups)
+        tags = sum(len(group.tags) for device in plant.devices for group in device.groups)
+    values = (done["values"] - counted["values"]) * tags / registers
+    return {
+        "values_per_s": round(values / seconds, 1),
+        "cpu_s_per_million": round((used.cpu_s - cpu_s) / values * 1e6, 2),
+        "pss_mb": round(used.pss_mb, 1),
+    }
+
+
+def _reads(plant: Plant) -> list[dict[str, Any]]:
+    return [
+        {"port": device.port, "reads": [[group.address, group.count]], "interval_s": group.interval_s}
+        for device in plant.devices
+        for group in device.groups
+    ]
+
+
+def _peer_1k(entries: Entries) -> Mapping[str, Figure]:
+    """ThingsBoard's gateway on the same plant."""
+    with _plant("1k") as (plant, folder), plain_broker(folder) as port:
+        return measure_peer(plant, folder / "peer", port, entries)
+
+
+@contextlib.contextmanager
+def _plant(name: str) -> Iterator[tuple[Plant, Path]]:
+    """A plant of this size in a process of its own, and a folder that goes away with it."""
+    with tempfile.TemporaryDirectory(prefix="hg-bench-") as path:
+        folder = Path(path)
+        words = ["--dir", str(folder / "plant"), "--scale", name]
+        with child("gateway_sim.devices", *words) as process:
+            process.line()
+            yield plantfile.read(folder / "plant"), folder
 
 
 def _idle_both() -> Mapping[str, Figure]:
@@ -83,12 +157,14 @@ async def _load(gateway: VirtualGateway) -> dict[str, Figure]:
     before, since_ms, start = await _costs(gateway), _now_ms(), time.monotonic()
     await asyncio.sleep(MEASURED_S)
     after, until_ms, seconds = await _costs(gateway), _now_ms(), time.monotonic() - start
-    result = await _settled(gateway, since_ms, until_ms)
+    latency = Latency()
+    result = await _settled(gateway, since_ms, until_ms, latency)
     values = max(1, result["served"])
     components = after["components"].cpu_s - before["components"].cpu_s
     nucleus = after["nucleus"].cpu_s - before["nucleus"].cpu_s
     return {
         "values_per_s": round(result["served"] / seconds, 1),
+        **latency.figures(since_ms, until_ms),
         "lost": result["lost"],
         "doubled": result["doubled"],
         "cpu_s_per_million": round(components / values * 1e6, 2),
@@ -101,8 +177,9 @@ async def _load(gateway: VirtualGateway) -> dict[str, Figure]:
     }
 
 
-async def _settled(gateway: VirtualGateway, since_ms: int, until_ms: int) -> dict[str, int]:
-    checker = Checker(gateway.run.plant, cloud_of(gateway.run.cloud / "cloud.json"), thing=gateway.plan.thing)
+async def _settled(gateway: VirtualGateway, since_ms: int, until_ms: int, latency: Latency) -> dict[str, int]:
+    cloud = cloud_of(gateway.run.cloud / "cloud.json")
+    checker = Checker(gateway.run.plant, cloud, thing=gateway.plan.thing, heard=latency.take)
     end = time.monotonic() + SETTLE_S
     while True:
         await asyncio.to_thread(checker.look)

@@ -2,7 +2,7 @@
 
 Needs uv (https://docs.astral.sh/uv), which is no part of the environment: locking is rare and is reviewed.
 The gateway's lock comes first and constrains the developer's, so that tests run what gateways run; that one
-constrains what the BLE decoders are compared with.
+constrains what the BLE decoders are compared with. The peer of a benchmark has an environment of its own.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ def commands(extra: Sequence[str]) -> list[list[str]]:
     ]
     second = ["uv", "pip", "compile", *OPTIONS, *extra, "-c", "requirements/gateway.txt"]
     third = ["uv", "pip", "compile", *OPTIONS, *extra, "-c", "requirements/dev.txt"]
+    fourth = ["uv", "pip", "compile", *OPTIONS, *extra]
     return [
         first,
         [*second, "requirements/dev.in", "-o", "requirements/dev.txt"],
         [*third, "requirements/crosscheck.in", "-o", "requirements/crosscheck.txt"],
+        [*fourth, "requirements/peer.in", "-o", "requirements/peer.txt"],
     ]
 
 

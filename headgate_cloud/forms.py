@@ -79,8 +79,12 @@ class Column:
 
     def samples(self) -> Iterator[Sample]:
         """Scaled: f64 as the nearest double, integers with decimals as exact Decimals."""
-        for t_ms, raw, quality in zip(self.times_ms, self.raw, self.quality, strict=True):
-            yield Sample(t_ms, None if raw is None else self._scale(raw), quality)
+        for t_ms, value, quality in zip(self.times_ms, self.values(), self.quality, strict=True):
+            yield Sample(t_ms, value, quality)
+
+    def values(self) -> list[Value | None]:
+        """Of `samples`, the values alone."""
+        return [None if raw is None else self._scale(raw) for raw in self.raw]
 
     def _scale(self, raw: Raw) -> Value:
         if type(raw) is not int or self.decimals is None:

@@ -1,7 +1,8 @@
-"""The ingest handler: queued envelopes to the tables, one acknowledgement per stream touched.
+"""The ingest handler: queued envelopes to the archive and its index, one acknowledgement per stream touched.
 
-Any number of these run at once on the same streams: storing is conditional, and progress is read back
-from the table, so order, repeats and lost acknowledgements do not matter.
+Any number of these run at once on the same streams: an object means nothing until the index names it, the
+index is written conditionally, and progress is read back from it, so order, repeats, crashes and lost
+acknowledgements do not matter.
 """
 
 from __future__ import annotations
@@ -19,11 +20,16 @@ from typing import Final, Protocol, TypedDict, TypeVar
 
 import boto3
 
-from headgate_cloud.decoder import Previous
-from headgate_cloud.intake import Arrival, Rejection, acknowledgement, progress, read
+from headgate_cloud.archive import Archive, Place, objects
+from headgate_cloud.batch import Entry, Group, Touched, grouped, touched
+from headgate_cloud.fetchrules import rules
+from headgate_cloud.fetchtable import FetchTable
+from headgate_cloud.gateways import Gateways
+from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
+from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
 from headgate_cloud.schemas import Schemas
-from headgate_cloud.tables import Kept, Tables
+from headgate_cloud.tables import Kept, Known, Tables
 
 # DynamoDB answers in a few ms, so a batch of 100 in eight threads takes about as many tens of them.
 THREADS: Final = 8
@@ -43,14 +49,13 @@ class IotData(Protocol):
 
 
 @dataclass(slots=True)
-class _Touched:
-    """One stream in one batch: the messages that depend on it, and what to note in Streams."""
+class _Batch:
+    """What a batch comes to; every message that has `failed` comes again."""
 
-    arrival: Arrival
-    messages: list[str] = field(default_factory=list)
-    prev: Previous | None = None
-    duplicates: int = 0
-    schemas: set[str] = field(default_factory=set)
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+    outcomes: list[tuple[Entry, Kept]] = field(default_factory=list)
+    lag_ms: int = 0
 
 
 In = TypeVar("In")
@@ -62,80 +67,155 @@ class Ingest:
     """The parts a batch needs; `say` gets one mapping per event worth a log line."""
 
     tables: Tables
+    archive: Archive
+    gateways: Gateways
     reports: Reports
-    schemas: Schemas
     iot: IotData
     pool: ThreadPoolExecutor
     now_ms: Callable[[], int]
     say: Callable[[Mapping[str, object]], None]
+    schemas: Schemas | None = None
 
     def run(self, records: Sequence[Record]) -> list[str]:
         """Take a batch; returns the ids of the messages that must come again."""
-        counts: Counter[str] = Counter()
-        failed: list[str] = []
-        touched: dict[str, _Touched] = {}
-        for record, taken in zip(records, self._each(self._take, records), strict=True):
-            if isinstance(taken, Exception):
-                failed.append(record["messageId"])
-                self._complain("failed to store", taken, message=record["messageId"])
-            elif taken is None:
-                counts["rejected"] += 1
-            else:
-                arrival, kept = taken
-                counts[kept.value] += 1
-                _note(touched.setdefault(arrival.stream_key, _Touched(arrival)), record, arrival, kept)
-        streams = list(touched.values())
-        for stream, fault in zip(streams, self._each(self._settle, streams), strict=True):
-            if isinstance(fault, Exception):
-                failed += stream.messages
-                self._complain("failed to acknowledge", fault, stream=stream.arrival.stream_key)
-        self.say(
-            {
-                "event": "batch",
-                "records": len(records),
-                "streams": len(streams),
-                "failed": len(failed),
-                **counts,
-            }
-        )
-        return failed
+        batch = _Batch()
+        groups = grouped(self._read(batch, records))
+        streams: list[Touched] = []
+        if groups:
+            known = self._known(batch, groups)
+            if known is not None:
+                self._store(batch, groups, known)
+                streams = touched(batch.outcomes, known.up_to)
+        self._settled(batch, streams)
+        self._say_batch(batch, len(records), len(streams))
+        return batch.failed
 
-    def _take(self, record: Record) -> tuple[Arrival, Kept] | None:
-        """Store one message; None when it was rejected without a readable key."""
+    def _read(self, batch: _Batch, records: Sequence[Record]) -> list[Entry]:
+        """The messages whose key could be read; the others are rejected, or fail."""
+        entries: list[Entry] = []
+        now_ms = self.now_ms()
+        for record, found in zip(records, self._each(self._reading, records), strict=True):
+            if isinstance(found, Exception):
+                self._fail(batch, [record["messageId"]], found, message=record["messageId"])
+            elif isinstance(found, Rejection):
+                batch.counts["rejected"] += 1
+                batch.counts[found.code] += 1
+            else:
+                entries.append(Entry(record["messageId"], found))
+                batch.counts["undecodable"] += found.flaw is not None
+                batch.lag_ms = max(batch.lag_ms, now_ms - found.received_ms)
+        return entries
+
+    def _reading(self, record: Record) -> Arrival | Rejection:
         found = read(record["body"], self.now_ms())
         if isinstance(found, Rejection):
             self._reject(found)
-            return None
-        if found.flaw is not None:
+        elif found.flaw is not None:
             self._reject(found.rejected(found.flaw))
-        kept = self.tables.keep(found)
-        if kept is Kept.CONFLICT:
-            self._reject(
-                found.rejected(f"another content is held under {found.stream_key}/{found.header.seq}")
-            )
-        else:
-            self.reports.take(found)
-        return found, kept
+        return found
 
-    def _reject(self, rejection: Rejection) -> None:
-        self.tables.reject(rejection)
-        self.say(
-            {"event": "rejected", "topic": rejection.topic, "id": rejection.digest, "why": rejection.why}
-        )
+    def _known(self, batch: _Batch, groups: Sequence[Group]) -> Known | None:
+        """None where that could not be read: then all of the batch comes again."""
+        try:
+            return self.tables.known(group.chosen for group in groups)
+        except Exception as error:  # noqa: BLE001 the boundary: what was rejected above is done with
+            self._fail(batch, [e.message for group in groups for e in group.entries], error)
+            return None
 
-    def _settle(self, stream: _Touched) -> None:
-        """Work out what the table holds, note it, and tell the gateway."""
+    def _store(self, batch: _Batch, groups: Sequence[Group], known: Known) -> None:
+        """Objects, then the index, then what hangs on it; a message fails with its own part of that alone."""
+        wanted = {}
+        for group in groups:
+            if group.wants(known.held.get((group.chosen.stream_key, group.chosen.header.seq))):
+                wanted[id(group.chosen)] = group
+        places = self._archived(batch, wanted)
+
+        def indexed(group: Group) -> list[tuple[Entry, Kept]]:
+            chosen = group.chosen
+            if id(chosen) not in wanted:
+                in_force = known.held[chosen.stream_key, chosen.header.seq].digest
+                return self._handled(group, in_force, stored=False)
+            kept, in_force = self.tables.keep(chosen, places[id(chosen)])
+            return self._handled(group, in_force, stored=kept is Kept.NEW)
+
+        stored = [g for g in groups if id(g.chosen) not in wanted or id(g.chosen) in places]
+        for group, done in zip(stored, self._each(indexed, stored), strict=True):
+            if isinstance(done, Exception):
+                messages = [entry.message for entry in group.entries]
+                self._fail(batch, messages, done, message=messages[0])
+            else:
+                batch.outcomes += done
+                batch.counts.update(kept.value for _, kept in done)
+
+    def _archived(self, batch: _Batch, wanted: Mapping[int, Group]) -> dict[int, Place]:
+        """One object for each gateway and day; where its envelopes are, by the arrival's id()."""
+        parts = list(objects(group.chosen for group in wanted.values()).values())
+        places: dict[int, Place] = {}
+        for arrivals, put in zip(parts, self._each(self.archive.put, parts), strict=True):
+            if isinstance(put, Exception):
+                messages = [e.message for arrival in arrivals for e in wanted[id(arrival)].entries]
+                self._fail(batch, messages, put, thing=arrivals[0].thing)
+            else:
+                batch.counts["objects"] += 1
+                places |= zip(map(id, arrivals), put, strict=True)
+        return places
+
+    def _handled(self, group: Group, in_force: str, *, stored: bool) -> list[tuple[Entry, Kept]]:
+        outcomes = list(group.outcomes(in_force, stored=stored))
+        for entry, kept in outcomes:
+            arrival = entry.arrival
+            if kept is not Kept.CONFLICT:
+                self.reports.take(arrival)
+            elif arrival.flaw is None:  # a flawed one is in Rejected for its flaw
+                why = f"another content is held under {arrival.stream_key}/{arrival.header.seq}"
+                self._reject(arrival.rejected(why, "conflict"))
+        return outcomes
+
+    def _settled(self, batch: _Batch, streams: Sequence[Touched]) -> None:
+        for stream, reached in zip(streams, self._each(self._settle, streams), strict=True):
+            if isinstance(reached, Exception):
+                key = stream.arrival.stream_key
+                self._fail(batch, stream.messages, reached, "failed to acknowledge", stream=key)
+            elif reached.missing:
+                self._say_gap(stream.arrival, reached)
+        things = dict.fromkeys(stream.arrival.thing for stream in streams)
+        latest = dict.fromkeys(things, 0)
+        for entry, _ in batch.outcomes:
+            latest[entry.arrival.thing] = max(latest[entry.arrival.thing], entry.arrival.received_ms)
+
+        def seen(thing: str) -> None:
+            self.gateways.seen(thing, latest[thing])
+
+        for thing, fault in zip(things, self._each(seen, list(things)), strict=True):
+            if isinstance(fault, Exception):  # the next batch says it again
+                self._complain("failed to note", fault, thing=thing)
+
+    def _settle(self, stream: Touched) -> Progress:
+        """Work out what the index holds, note it, and tell the gateway."""
         key, head = stream.arrival.stream_key, stream.arrival.header
-        reached = progress(up_to := self.tables.up_to(key), self.tables.seqs_after(key, up_to))
+        reached = progress(stream.up_to, self.tables.seqs_after(key, stream.up_to))
         in_force = self.tables.advance(
             key, reached.up_to, prev=stream.prev, duplicates=stream.duplicates, now_ms=self.now_ms()
         )
         if in_force > reached.up_to:  # another handler saw more, and so must what is said here
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
         topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
-        want = self.schemas.unknown(stream.arrival.thing, stream.schemas)
+        want = self.schemas.unknown(stream.arrival.thing, stream.schemas) if self.schemas else []
         payload = acknowledgement(head.stream, head.epoch, reached, want)
         self.iot.publish(topic=topic, qos=0, payload=payload)
+        return reached
+
+    def _reject(self, rejection: Rejection) -> None:
+        self.tables.reject(rejection)
+        self.say(
+            {
+                "event": "rejected",
+                "topic": rejection.topic,
+                "id": rejection.digest,
+                "code": rejection.code,
+                "why": rejection.why,
+            }
+        )
 
     def _each(self, work: Callable[[In], Out], items: Iterable[In]) -> list[Out | Exception]:
         def guarded(item: In) -> Out | Exception:
@@ -146,16 +226,39 @@ class Ingest:
 
         return list(self.pool.map(guarded, items))
 
+    def _fail(
+        self,
+        batch: _Batch,
+        messages: Sequence[str],
+        error: Exception,
+        event: str = "failed to store",
+        **where: str,
+    ) -> None:
+        batch.failed += messages
+        self._complain(event, error, **where)
+
     def _complain(self, event: str, error: Exception, **where: str) -> None:
         self.say({"event": event, "error": f"{type(error).__name__}: {error}", **where})
 
+    def _say_gap(self, arrival: Arrival, reached: Progress) -> None:
+        """One that a re-sent envelope has not filled yet is a gap as well: what lasts is what counts."""
+        head = arrival.header
+        entry = {"event": "gap", "thing": arrival.thing, "Stream": head.stream, "epoch": head.epoch}
+        values = {"Gaps": ("Count", reached.gaps), "MissingEnvelopes": ("Count", reached.missing)}
+        self.say(metered({**entry, "up_to": reached.up_to}, values, self.now_ms(), dimensions=("Stream",)))
 
-def _note(stream: _Touched, record: Record, arrival: Arrival, kept: Kept) -> None:
-    stream.messages.append(record["messageId"])
-    stream.duplicates += kept is Kept.DUPLICATE
-    stream.schemas |= {*arrival.schemas}
-    if kept is not Kept.CONFLICT and arrival.header.prev is not None:
-        stream.prev = arrival.header.prev
+    def _say_batch(self, batch: _Batch, records: int, streams: int) -> None:
+        counts = batch.counts
+        entry = {"event": "batch", "records": records, "streams": streams, "failed": len(batch.failed)}
+        values: dict[str, tuple[str, int | float]] = {
+            "Envelopes": ("Count", counts["new"]),
+            "Duplicates": ("Count", counts["duplicate"]),
+            "Conflicts": ("Count", counts["conflict"]),
+            "Undecodable": ("Count", counts["undecodable"]),
+            "ForeignSenders": ("Count", counts["sender"]),
+            "IngestLag": ("Milliseconds", max(0, batch.lag_ms)),
+        }
+        self.say(metered({**entry, **{k: n for k, n in counts.items() if n}}, values, self.now_ms()))
 
 
 def log(entry: Mapping[str, object]) -> None:
@@ -175,10 +278,25 @@ def _ingest() -> Ingest:
         rejected=os.environ["REJECTED_TABLE"],
     )
     schemas = Schemas(dynamodb, os.environ["STREAMS_TABLE"])
-    reports = Reports(dynamodb, os.environ["FILES_TABLE"], os.environ["REPLIES_TABLE"], log, schemas)
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ingest")
+    reports = Reports(
+        dynamodb,
+        os.environ["FILES_TABLE"],
+        os.environ["REPLIES_TABLE"],
+        log,
+        FetchTable(dynamodb, os.environ["FETCHES_TABLE"]),
+        rules(os.environ["FETCH_RULES"]),
+        schemas,
+    )
     return Ingest(
-        tables, reports, schemas, boto3.client("iot-data"), pool, lambda: time.time_ns() // 1_000_000, log
+        tables,
+        Archive(boto3.client("s3"), os.environ["ARCHIVE_BUCKET"]),
+        Gateways(dynamodb, os.environ["GATEWAYS_TABLE"]),
+        reports,
+        boto3.client("iot-data"),
+        ThreadPoolExecutor(THREADS, thread_name_prefix="ingest"),
+        lambda: time.time_ns() // 1_000_000,
+        log,
+        schemas,
     )
 
 

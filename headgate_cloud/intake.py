@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from headgate_cloud import compact, decoder
-from headgate_cloud.decoder import Header, Undecodable
+from headgate_cloud.decoder import Envelope, Header, Undecodable
 
 # AWS IoT Core quota "Message size" (facts: AWS general reference, IoT Core endpoints and quotas).
 MAX_BODY_BYTES: Final = 128 * 1024
@@ -22,17 +22,21 @@ MAX_READ: Final = 4096
 CODECS: Final = ("json", "compact")
 MAX_WANTED: Final = 32
 _THING: Final = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT CreateThing, thingName
-_RULE_FIELDS: Final = ("body", "thing", "stream", "codec", "received_ms")
+_RULE_FIELDS: Final = ("body", "thing", "stream", "codec", "client", "received_ms")
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Bytes that will never be an accepted envelope, kept as they came, with the reason."""
+    """Bytes that will never be an accepted envelope, kept as they came, with the reason.
+
+    `code` is what is counted: undecodable, conflict, or sender (a thing that spoke for another).
+    """
 
     topic: str
     body: bytes
     why: str
     received_ms: int
+    code: str = "undecodable"
 
     @property
     def digest(self) -> str:
@@ -51,6 +55,7 @@ class Arrival:
     received_ms: int
     header: Header
     flaw: str | None = None
+    envelope: Envelope | None = None  # None with a flaw, or of codec compact
     schemas: tuple[str, ...] = ()
 
     @property
@@ -61,8 +66,8 @@ class Arrival:
     def topic(self) -> str:
         return f"hg/v1/{self.thing}/up/{self.header.stream}/{self.codec}"
 
-    def rejected(self, why: str) -> Rejection:
-        return Rejection(self.topic, self.body, why, self.received_ms)
+    def rejected(self, why: str, code: str = "undecodable") -> Rejection:
+        return Rejection(self.topic, self.body, why, self.received_ms, code)
 
 
 def read(message: str, now_ms: int) -> Arrival | Rejection:
@@ -70,7 +75,7 @@ def read(message: str, now_ms: int) -> Arrival | Rejection:
     try:
         found = json.loads(message)
         body = base64.b64decode(found["body"], validate=True)
-        thing, stream, codec = (str(found[name]) for name in ("thing", "stream", "codec"))
+        thing, stream, codec, client = (str(found[name]) for name in ("thing", "stream", "codec", "client"))
         received_ms = int(found["received_ms"])
     except (ValueError, KeyError, TypeError) as error:
         fault = f"not what the rule selects ({', '.join(_RULE_FIELDS)}): {type(error).__name__} {error}"
@@ -79,6 +84,9 @@ def read(message: str, now_ms: int) -> Arrival | Rejection:
     why = _refuse_topic(thing, codec) or _refuse_size(body)
     if why is not None:
         return Rejection(topic, body[:MAX_BODY_BYTES], why, received_ms)
+    if not speaks_for(client, thing):
+        why = f"sent by the client {client[:140]!r}, which is not {thing}"
+        return Rejection(topic, body, why, received_ms, "sender")
     schemas: tuple[str, ...] = ()
     try:
         if codec == "compact":
@@ -91,13 +99,24 @@ def read(message: str, now_ms: int) -> Arrival | Rejection:
         return Rejection(
             topic, body, f"the header's stream is {head.stream}, the topic's {stream}", received_ms
         )
-    flaw = None
+    flaw, envelope = None, None
     try:
         if codec == "json":  # the other needs a schema, which may come later; its checksum was right
-            decoder.decode(body)
+            envelope = decoder.decode(body)
     except Undecodable as error:
         flaw = f"undecodable: {error}"
-    return Arrival(thing, codec, body, hashlib.sha256(body).hexdigest(), received_ms, head, flaw, schemas)
+    digest = hashlib.sha256(body).hexdigest()
+    return Arrival(thing, codec, body, digest, received_ms, head, flaw, envelope, schemas)
+
+
+def speaks_for(client: str, thing: str) -> bool:
+    """Whether a client id is the thing's: its name, or one of a nucleus's further connections (`<thing>#2`).
+
+    The policy in template.yaml ties a client id to the certificate's thing, and a topic to the same; this
+    holds where an account's other policies are wider. What was not sent over MQTT has the client id `n/a`.
+    """
+    name, mark, number = client.partition("#")
+    return name == thing and (not mark or number.isdecimal())
 
 
 def _refuse_topic(thing: str, codec: str) -> str | None:
@@ -116,6 +135,18 @@ class Progress:
 
     up_to: int
     received: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def gaps(self) -> int:
+        """A gap ends where a range begins."""
+        return len(self.received)
+
+    @property
+    def missing(self) -> int:
+        """Envelopes absent below the highest known seq."""
+        if not self.received:
+            return 0
+        return self.received[-1][1] - self.up_to - sum(last - first + 1 for first, last in self.received)
 
 
 def progress(up_to: int, seqs: Iterable[int]) -> Progress:

@@ -10,7 +10,8 @@ from typing import Final
 
 from botocore.exceptions import ClientError
 
-from headgate_cloud import decoder
+from headgate_cloud.fetchrules import Announced, FetchRule, priority_of
+from headgate_cloud.fetchtable import FetchTable
 from headgate_cloud.intake import Arrival
 from headgate_cloud.schemas import Schemas
 from headgate_cloud.strict import Undecodable, integer, mapping, string
@@ -34,19 +35,20 @@ class Reports:
     files: str
     replies: str
     say: Callable[[Mapping[str, object]], None]
-    schemas: Schemas
+    fetches: FetchTable | None = None
+    rules: tuple[FetchRule, ...] = ()
+    schemas: Schemas | None = None
 
     def take(self, arrival: Arrival) -> None:
-        if arrival.header.kind != "report" or arrival.flaw is not None:
+        report = None if arrival.envelope is None else arrival.envelope.report
+        if report is None:
             return
-        report = decoder.decode(arrival.body).report
-        assert report is not None
         try:
             if report["type"] == "file":
                 self._file(arrival, report)
             elif report["type"] == "reply":
                 self._reply(arrival, report)
-            elif report["type"] == "schema":
+            elif report["type"] == "schema" and self.schemas is not None:
                 self.schemas.keep(arrival.thing, report)
         except Undecodable as error:
             key = f"{arrival.stream_key}/{arrival.header.seq}"
@@ -75,6 +77,19 @@ class Reports:
                 ":now": {"N": str(arrival.received_ms)},
             },
         )
+        self._wanted(arrival, report, file_id)
+
+    def _wanted(self, arrival: Arrival, report: Mapping[str, object], file_id: str) -> None:
+        """Into the queue of fetches, once, where a rule says so."""
+        if self.fetches is None:
+            return
+        size_bytes = integer(report.get("size"), "$.report.size", _COUNT)
+        age_s = (arrival.received_ms - integer(report.get("mtime_ms"), "$.report.mtime_ms")) / 1000
+        file = Announced(_name(report, "source"), _name(report, "path"), size_bytes, age_s)
+        priority = priority_of(file, self.rules)
+        if priority is not None:
+            now_ms = arrival.received_ms
+            self.fetches.want(arrival.thing, file_id, priority, by="rule", now_ms=now_ms)
 
     def _reply(self, arrival: Arrival, report: Mapping[str, object]) -> None:
         """The first reply under an id stays; its repeats are the same."""

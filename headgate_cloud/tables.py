@@ -1,19 +1,23 @@
-"""The three ingest tables in DynamoDB (docs/wire.md): every write is conditional or idempotent."""
+"""Ingest's tables in DynamoDB (docs/wire.md): every write is conditional or idempotent."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from botocore.exceptions import ClientError
 
+from headgate_cloud.archive import Place
 from headgate_cloud.decoder import Previous
 from headgate_cloud.intake import Arrival, Rejection
 
 # boto3 publishes no types; a response is a nested mapping.
 Response = dict[str, Any]
+
+MAX_KEYS: Final = 100  # DynamoDB, BatchGetItem
+LOOKS: Final = 4  # at what BatchGetItem left out, before the messages go back to the queue
 
 
 class DynamoDB(Protocol):
@@ -24,6 +28,8 @@ class DynamoDB(Protocol):
     def update_item(self, **kwargs: object) -> Response: ...
     def query(self, **kwargs: object) -> Response: ...
     def delete_item(self, **kwargs: object) -> Response: ...
+    def batch_get_item(self, **kwargs: object) -> Response: ...
+    def scan(self, **kwargs: object) -> Response: ...
 
 
 class Kept(enum.Enum):
@@ -32,6 +38,26 @@ class Kept(enum.Enum):
     NEW = "new"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+
+
+class Busy(Exception):
+    """DynamoDB left out again and again what it was asked for; the messages come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the index has under a key; `flawed` yields to a sound envelope."""
+
+    digest: str
+    flawed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known of a batch before it: by stream key and seq, and up_to by stream key (0: never seen)."""
+
+    held: Mapping[tuple[str, int], Held]
+    up_to: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +69,47 @@ class Tables:
     streams: str
     rejected: str
 
-    def keep(self, arrival: Arrival) -> Kept:
-        """Put once: the same key with the same digest is a duplicate, with another a conflict."""
+    def known(self, arrivals: Iterable[Arrival]) -> Known:
+        """What both tables have of these, read consistently: a request for 100 rows. Raises Busy."""
+        keys = dict.fromkeys((a.stream_key, a.header.seq) for a in arrivals)
+        wanted: list[tuple[str, object]] = [
+            (self.envelopes, {"stream_key": {"S": key}, "seq": {"N": str(seq)}}) for key, seq in keys
+        ]
+        streams = dict.fromkeys(key for key, _ in keys)
+        wanted += [(self.streams, {"stream_key": {"S": key}}) for key in streams]
+        held: dict[tuple[str, int], Held] = {}
+        up_to = dict.fromkeys(streams, 0)
+        for start in range(0, len(wanted), MAX_KEYS):
+            for table, item in self._rows(wanted[start : start + MAX_KEYS]):
+                key = item["stream_key"]["S"]
+                if table == self.streams:
+                    up_to[key] = int(item.get("up_to", {"N": "0"})["N"])
+                else:
+                    held[key, int(item["seq"]["N"])] = Held(item["digest"]["S"], "rejected" in item)
+        return Known(held, up_to)
+
+    def _rows(self, wanted: Iterable[tuple[str, object]]) -> Iterator[tuple[str, Response]]:
+        asked: dict[str, Any] = {}
+        for table, key in wanted:
+            asked.setdefault(table, {"Keys": [], "ConsistentRead": True})["Keys"].append(key)
+        for _ in range(LOOKS):
+            found = self.client.batch_get_item(RequestItems=asked)
+            for table, items in found["Responses"].items():
+                for item in items:
+                    yield table, item
+            asked = found.get("UnprocessedKeys") or {}
+            if not asked:
+                return
+        raise Busy(f"{sum(len(rest['Keys']) for rest in asked.values())} rows were left out {LOOKS} times")
+
+    def keep(self, arrival: Arrival, place: Place) -> tuple[Kept, str]:
+        """Index an archived envelope, once: the same key with the same digest is a duplicate, with another a
+        conflict. Gives the digest in force too."""
         item: dict[str, object] = {
             "stream_key": {"S": arrival.stream_key},
             "seq": {"N": str(arrival.header.seq)},
-            "body": {"B": arrival.body},
+            "object": {"S": place.key},
+            "line": {"N": str(place.line)},
             "digest": {"S": arrival.digest},
             "codec": {"S": arrival.codec},
             "received_ms": {"N": str(arrival.received_ms)},
@@ -66,9 +127,9 @@ class Tables:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            held = _held(error)
-            return Kept.DUPLICATE if held["digest"]["S"] == arrival.digest else Kept.CONFLICT
-        return Kept.NEW
+            digest = str(_held(error)["digest"]["S"])
+            return (Kept.DUPLICATE if digest == arrival.digest else Kept.CONFLICT), digest
+        return Kept.NEW, arrival.digest
 
     def reject(self, rejection: Rejection) -> None:
         """Kept by its digest, so the same bytes are kept once."""
@@ -79,16 +140,10 @@ class Tables:
                 "topic": {"S": rejection.topic},
                 "body": {"B": rejection.body},
                 "why": {"S": rejection.why},
+                "code": {"S": rejection.code},
                 "received_ms": {"N": str(rejection.received_ms)},
             },
         )
-
-    def up_to(self, stream_key: str) -> int:
-        """The stored acknowledged-up-to; 0 for a stream never seen."""
-        found = self.client.get_item(
-            TableName=self.streams, Key={"stream_key": {"S": stream_key}}, ConsistentRead=True
-        )
-        return int(found.get("Item", {}).get("up_to", {"N": "0"})["N"])
 
     def seqs_after(self, stream_key: str, seq: int) -> Iterator[int]:
         """The stored seqs above `seq`, ascending; a page is read only when it is asked for."""

@@ -76,7 +76,7 @@ class WindowRow:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One envelope, decoded."""
+    """One envelope, decoded. `received_ms`: when the cloud's rule saw it, UTC; 0 where it is not known."""
 
     stream: str
     epoch: str
@@ -84,6 +84,7 @@ class Arrived:
     columns: tuple[Column, ...] = ()
     windows: tuple[WindowRow, ...] = ()
     report: dict[str, Any] | None = None
+    received_ms: int = 0
 
 
 def decode(body: bytes) -> Arrived:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway_sim.ble import blefile
+from gateway_sim.checker.arrived import Arrived
 from gateway_sim.checker.heard import RadioRecords
 from gateway_sim.checker.radio import checks_of, unchecked_of
 from gateway_sim.checker.result import Result
@@ -18,7 +20,8 @@ from gateway_sim.devices import plantfile
 class Checker:
     """Compares the plant's records, and the radio's where there is one, with the tables of `cloud`.
 
-    Settings of devices are not judged: whoever writes them knows what they hold.
+    Settings of devices are not judged: whoever writes them knows what they hold. `heard` is told of each
+    envelope as it is read.
 
     Raises PlantError or BleError when there is no plant.json or ble.json; `look` raises TablesError when the
     tables cannot be read (what was read until then is kept: look again).
@@ -32,6 +35,7 @@ class Checker:
         ble_directory: Path | None = None,
         thing: str | None = None,
         window_s: int = 10,
+        heard: Callable[[Arrived], None] | None = None,
     ) -> None:
         self.plant = plantfile.read(plant_directory)
         self._radio: RadioRecords | None = None
@@ -42,6 +46,7 @@ class Checker:
             self._radio = RadioRecords(radio, ble_directory)
             checks, unchecked = list(checks_of(radio)), unchecked | unchecked_of(radio)
         self._window_ms = window_s * 1000
+        self._heard = heard
         self._records = ServedRecords(self.plant, plant_directory)
         self._tables = IngestTables(cloud, thing=thing)
         self._telemetry = Telemetry(self.plant, checks, unchecked)
@@ -51,6 +56,8 @@ class Checker:
         """Read what the devices served and what arrived since the last look."""
         # Tables first: what arrived was served before, so the records then hold all that stands behind it.
         for arrived in self._tables.new():
+            if self._heard is not None:
+                self._heard(arrived)
             self._telemetry.arrive(arrived.columns)
             self._windows.arrive(arrived.windows)
         self._telemetry.serve(self._records.new())

@@ -1,11 +1,14 @@
-"""The ingest's tables: reads what was stored since the last look; a body must be what its key says."""
+"""What ingest stored since the last look: its index in DynamoDB, the envelopes in the archive.
+
+A body must be what its key says.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from gateway_sim.checker.archive import Archive
 from gateway_sim.checker.arrived import Arrived, DecodeError, decode
 from gateway_sim.checker.compact import Schema, SchemaMissing, decode_compact, schema
 from gateway_sim.checker.result import CloudResult, Faults
@@ -27,18 +31,30 @@ class TablesError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """Where DynamoDB answers, and the tables' names by their names in docs/wire.md (the same if absent)."""
+    """Where DynamoDB and S3 (the same if empty) answer, the tables' names by their names in docs/wire.md (the
+    same if absent), and the archive's bucket."""
 
     endpoint_url: str
     region: str = "us-east-1"
     tables: Mapping[str, str] = field(default_factory=dict)
+    s3_endpoint_url: str = ""
+    archive: str = "archive"
+    key: str = "simulator"  # access key and secret; a stand-in takes any, the simulated S3 its own
 
 
 def cloud_of(path: Path) -> Cloud:
     """From the `cloud.json` that the simulated cloud writes; raises TablesError."""
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
-        return Cloud(body["aws_endpoint"], body["region"], dict(body["tables"]))
+        key = body["credentials"]["access_key"]
+        return Cloud(
+            body["aws_endpoint"],
+            body["region"],
+            dict(body["tables"]),
+            body["s3_endpoint"],
+            body["archive"],
+            key,
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TablesError(f"{path} describes no simulated cloud ({error!r}); is it running?") from error
 
@@ -48,14 +64,9 @@ class IngestTables:
 
     def __init__(self, cloud: Cloud, *, thing: str | None = None) -> None:
         self._cloud, self._prefix = cloud, f"{thing}/" if thing else ""
-        # A stand-in takes any key; giving one keeps boto3 from looking for the user's own.
-        self._db = boto3.client(
-            "dynamodb",
-            endpoint_url=cloud.endpoint_url,
-            region_name=cloud.region,
-            aws_access_key_id="simulator",
-            aws_secret_access_key="simulator",
-            config=Config(retries={"max_attempts": 2}, connect_timeout=5, read_timeout=30),
+        self._db = _client(cloud, "dynamodb", cloud.endpoint_url)
+        self._archive = Archive(
+            _client(cloud, "s3", cloud.s3_endpoint_url or cloud.endpoint_url), cloud.archive
         )
         self._seen: dict[str, set[int]] = {}
         self._unreadable = Faults()
@@ -104,7 +115,7 @@ class IngestTables:
         schemas = self._schemas.setdefault(key.split("/")[0], {})
         codec = item.get("codec", {"S": "json"})["S"]
         try:
-            body = bytes(item["body"]["B"])
+            body = self._archive.body(item["object"]["S"], int(item["line"]["N"]))
             arrived = verified(key, seq, body, item["digest"]["S"], codec, schemas)
             if arrived.report and arrived.report.get("type") == "schema":
                 schemas.update([schema(arrived.report)])
@@ -114,9 +125,11 @@ class IngestTables:
         except DecodeError as error:
             self._unreadable.add(f"{key} seq {seq}: {error}")
             return
+        except (BotoCoreError, ClientError) as error:
+            raise TablesError(f"cannot read bucket {self._cloud.archive}: {error}") from error
         if arrived.report and arrived.report.get("type") == "dropped":
             self._reported_dropped += int(arrived.report.get("count") or 0)
-        yield arrived
+        yield replace(arrived, received_ms=int(item["received_ms"]["N"]))
 
     def summary(self) -> CloudResult:
         """What the tables say for themselves, as of the last `new`."""
@@ -153,6 +166,23 @@ class IngestTables:
         except (BotoCoreError, ClientError) as error:
             where = f"table {name} at {self._cloud.endpoint_url}"
             raise TablesError(f"cannot read {where}: {error}; is the simulated cloud running?") from error
+
+
+def _client(cloud: Cloud, service: str, endpoint_url: str) -> Any:
+    """boto3's, untyped; a key of its own keeps it from looking for the user's."""
+    return boto3.client(
+        service,
+        endpoint_url=endpoint_url,
+        region_name=cloud.region,
+        aws_access_key_id=cloud.key,
+        aws_secret_access_key=cloud.key,
+        config=Config(
+            retries={"max_attempts": 2},
+            connect_timeout=5,
+            read_timeout=30,
+            s3={"addressing_style": "path"},
+        ),
+    )
 
 
 def verified(

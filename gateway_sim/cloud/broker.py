@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway_sim.cloud import child
-from gateway_sim.cloud.certificates import CLOUD_IDENTITY, Certificates, client_context
+from gateway_sim.cloud.certificates import Certificates, client_context
 
 MAX_PAYLOAD_BYTES: Final = 128 * 1024  # AWS IoT Core quota, "Message size"
 START_TIMEOUT_S: Final = 10.0
@@ -42,18 +42,6 @@ log_type warning
 log_type notice
 """
 
-# What the template's GatewayPolicy allows, in mosquitto's words; %u is the certificate's common name.
-ACL: Final = """\
-user {cloud}
-topic readwrite #
-topic readwrite $aws/#
-
-pattern write hg/v1/%u/up/#
-pattern write $aws/rules/+/hg/v1/%u/up/#
-pattern read hg/v1/%u/dn/#
-pattern readwrite $aws/things/%u/#
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Broker:
@@ -65,13 +53,13 @@ class Broker:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, certificates: Certificates) -> AsyncIterator[Broker]:
-    """Run mosquitto until the block is left; raises child.NotStarted."""
+async def running(directory: Path, certificates: Certificates, rights: str) -> AsyncIterator[Broker]:
+    """Run mosquitto, with an acl_file of these rights, until the block is left; raises child.NotStarted."""
     program = _program()
     log = directory / "mosquitto.log"
     for attempt in range(1, ATTEMPTS + 1):
         port = _free_port()
-        config = _write_config(directory, certificates, port, log)
+        config = _write_config(directory, certificates, rights, port, log)
         output = directory / "mosquitto.out"
         process = await child.start([program, "-c", str(config)], output=output)
         try:
@@ -94,10 +82,10 @@ def _program() -> str:
     return program
 
 
-def _write_config(directory: Path, certificates: Certificates, port: int, log: Path) -> Path:
+def _write_config(directory: Path, certificates: Certificates, rights: str, port: int, log: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     acl, config = directory / "acl", directory / "mosquitto.conf"
-    acl.write_text(ACL.format(cloud=CLOUD_IDENTITY))
+    acl.write_text(rights)
     acl.chmod(0o600)
     config.write_text(
         CONFIG.format(

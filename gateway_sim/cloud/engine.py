@@ -41,7 +41,9 @@ class RuleEngine:
 
     async def offer(self, topic: str, payload: bytes) -> None:
         """A message that one of the rules' subscriptions brought."""
-        selected = self._rule.apply(topic, payload, t_ms=self._now_ms())
+        # mosquitto tells a subscriber no sender; its acl_file let nobody but the topic's own thing publish.
+        client = thing_of(topic)
+        selected = self._rule.apply(topic, payload, t_ms=self._now_ms(), client=client)
         if selected is not None:
             if self._metered:
                 self._counters.meter(topic, payload)
@@ -62,6 +64,14 @@ class RuleEngine:
                 batch.append(held)
                 held = None
             await asyncio.to_thread(self._send, batch)
+
+
+def thing_of(topic: str) -> str:
+    """The thing of a topic of Headgate's, with or without Basic Ingest; else ""."""
+    levels = topic.split("/")
+    if topic.startswith(BASIC_INGEST):
+        levels = levels[3:]
+    return levels[2] if levels[:2] == ["hg", "v1"] and len(levels) > 2 else ""
 
 
 async def receive(client: aiomqtt.Client, engines: Sequence[RuleEngine]) -> None:

@@ -17,7 +17,18 @@ import aiomqtt
 import boto3
 from botocore.config import Config
 
-from gateway_sim.cloud import aws, broker, certificates, child, control, iot_endpoint, iotdata, jobs_mqtt
+from gateway_sim.cloud import (
+    aws,
+    broker,
+    certificates,
+    child,
+    control,
+    iot_endpoint,
+    iotdata,
+    jobs_mqtt,
+    rights,
+    schedule,
+)
 from gateway_sim.cloud.certificates import Certificates, Identity
 from gateway_sim.cloud.counters import Counters, write_json
 from gateway_sim.cloud.engine import RuleEngine, receive, sender
@@ -36,6 +47,7 @@ READY: Final = "cloud.json"
 COUNTERS_INTERVAL_S: Final = 1.0
 KEY: Final = "simulated"  # access key and secret; S3 checks them, moto takes any
 BUCKET: Final = "Uploads"  # its name in the template
+ARCHIVE: Final = "Archive"  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,9 @@ async def run(options: Options, stop: asyncio.Event) -> None:
     async with contextlib.AsyncExitStack() as parts:
         moto_ready = await parts.enter_async_context(aws.running(logs / "moto.log"))
         certs = await asyncio.to_thread(certificates.make, options.directory / "certificates", options.things)
-        mqtt = await parts.enter_async_context(broker.running(options.directory / "broker", certs))
+        mqtt = await parts.enter_async_context(
+            broker.running(options.directory / "broker", certs, rights.acl(stack.gateway_policy))
+        )
         moto = await moto_ready()
         client = await parts.enter_async_context(_connect(mqtt, certs))
         counters = Counters()
@@ -83,25 +97,30 @@ async def run(options: Options, stop: asyncio.Event) -> None:
         iot_data = await parts.enter_async_context(iotdata.serving(acks.publish))
         s3 = parts.enter_context(s3_server.running(options.directory, Verifier(KEY, KEY, REGION)))
         _set_environment(stack.environment, moto.endpoint, iot_data, s3.endpoint)
-        dynamodb, sqs, iot, s3_client = await asyncio.to_thread(_clients)
+        dynamodb, sqs, iot, s3_client, sns = await asyncio.to_thread(_clients)
         await asyncio.to_thread(_register, iot, options.things)
         jobs = Protocol(Jobs(time.time))
         plane = await parts.enter_async_context(jobs_mqtt.connected(jobs, mqtt, certs))
         control_plane = iot_endpoint.serving(jobs.jobs, moto.endpoint, iot, plane.changed)
         iot_endpoint_url = await parts.enter_async_context(control_plane)
-        urls = await asyncio.to_thread(stack.deploy, dynamodb, sqs, s3_client)
+        urls = await asyncio.to_thread(stack.deploy, dynamodb, sqs, s3_client, sns)
         engines = _engines(stack, sqs, urls, counters)
         for engine in engines:
             await engine.subscribe(client)
         sources = await asyncio.to_thread(_sources, stack, sqs, urls, counters)
+        schedules = {
+            function.logical: schedule.Schedule(function, load(function)) for function in stack.scheduled
+        }
         count = _counting(counters, s3)
         commands = _commands(sources, acks, count, jobs, options.directory) | s3_faults.commands(s3)
+        commands |= schedule.commands(schedules)
         await parts.enter_async_context(control.serving(options.directory, commands))
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(receive(client, engines), name="receive"),
                 *(group.create_task(engine.forward(), name="forward") for engine in engines),
                 *(group.create_task(source.run(), name="event source") for source in sources),
+                *(group.create_task(each.run(), name="schedule") for each in schedules.values()),
                 group.create_task(plane.receive(), name="jobs"),
                 group.create_task(plane.keep_time(), name="jobs' time"),
                 group.create_task(_keep_counters(count, options.directory), name="counters"),
@@ -146,10 +165,10 @@ def _engines(stack: Stack, sqs: Any, urls: Mapping[str, str], counters: Counters
 
 def _sources(stack: Stack, sqs: Any, urls: Mapping[str, str], counters: Counters) -> list[EventSource]:
     """One for each function; the first, ingest's, is counted in `counters`."""
-    tallies = [counters, *(Counters() for _ in stack.functions[1:])]
+    tallies = [counters, *(Counters() for _ in stack.queued[1:])]
     return [
         EventSource(function, load(function), sqs, urls[function.queue], tally)
-        for function, tally in zip(stack.functions, tallies, strict=True)
+        for function, tally in zip(stack.queued, tallies, strict=True)
     ]
 
 
@@ -195,11 +214,10 @@ def _set_environment(
     )
 
 
-def _clients() -> tuple[Any, Any, Any, Any]:
+def _clients() -> tuple[Any, ...]:
     # No retries: when moto is stopped, a long poll must end with it, at once.
     once = Config(retries={"total_max_attempts": 1})
-    dynamodb, sqs, iot, s3 = (boto3.client(name, config=once) for name in ("dynamodb", "sqs", "iot", "s3"))
-    return dynamodb, sqs, iot, s3
+    return tuple(boto3.client(name, config=once) for name in ("dynamodb", "sqs", "iot", "s3", "sns"))
 
 
 def _register(iot: Any, things: Sequence[str]) -> None:
@@ -287,6 +305,7 @@ def _describe(
         "observer": _files(certs.cloud),
         "tables": dict(stack.tables),
         "bucket": stack.buckets[BUCKET],
+        "archive": stack.buckets[ARCHIVE],
         "credentials": {"access_key": KEY, "secret_key": KEY},
         "rule": stack.rules[0][0].name,
         "pids": {"cloud": os.getpid(), "mosquitto": mqtt.process.pid, "moto": moto.process.pid},

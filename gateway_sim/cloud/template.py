@@ -20,7 +20,10 @@ _ARN: Final = {
     "AWS::DynamoDB::Table": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/",
     "AWS::IAM::Role": f"arn:aws:iam::{ACCOUNT}:role/",
     "AWS::S3::Bucket": "arn:aws:s3:::",
+    "AWS::KMS::Key": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/",
+    "AWS::SNS::Topic": f"arn:aws:sns:{REGION}:{ACCOUNT}:",
 }
+_REF_IS_ARN: Final = ("AWS::SNS::Topic",)
 
 
 class Unsupported(Exception):
@@ -116,7 +119,8 @@ class Template:
         if name in self._parameters:
             return self._parameters[name]
         if name in self._raw:
-            return self._physical(name)
+            kind = self._raw[name]["Type"]
+            return (_ARN[kind] if kind in _REF_IS_ARN else "") + self._physical(name)
         raise Unsupported(f"{path}: !Ref {name} names no parameter, resource or known pseudo parameter")
 
     def _sub(self, text: str, path: str) -> str:

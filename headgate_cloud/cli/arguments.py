@@ -50,6 +50,8 @@ def build() -> Parser:
     _scans(commands.add_parser("scan", help="what is in the air, or on a Modbus line"))
     command("files", "the files gateways have announced", "files:run", _files)
     command("fetch", "have a file uploaded, and download it", "fetch:run", _fetch)
+    _fetches(commands.add_parser("fetches", help="the queue of files that the cloud fetches when it suits"))
+    command("mute", "gateways that may be silent: they raise no alarm", "mute:run", _mute)
     _jobs(commands.add_parser("jobs", help="durable requests, to one gateway or a fleet"))
     return parser
 
@@ -215,6 +217,34 @@ def _unit(text: str) -> int:
 def _files(parser: Parser) -> None:
     parser.add_argument("--live", action="store_true", help="ask the gateway itself, not the Files table")
     parser.set_defaults(ask="listing", what="files")
+    commands = parser.add_subparsers(metavar="fetch", required=False)
+    fetch = commands.add_parser("fetch", help="put announced files into the queue of fetches")
+    _shared(fetch)
+    fetch.add_argument("gateway", metavar="THING")
+    fetch.add_argument("file", nargs="+", metavar="FILE", help="a file's id, or SOURCE/PATH")
+    fetch.add_argument(
+        "--priority", type=int, choices=range(10), default=5, metavar="0..9", help="9 goes first; default 5"
+    )
+    fetch.set_defaults(run="fetches:want")
+
+
+def _fetches(parser: Parser) -> None:
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    listed = commands.add_parser(
+        "list", help="what waits and runs; with --thing that gateway's, ended ones too"
+    )
+    _shared(listed)
+    listed.set_defaults(run="fetches:list_")
+    cancel = commands.add_parser("cancel", help="take a file out of the queue")
+    _shared(cancel)
+    cancel.add_argument("gateway", metavar="THING")
+    cancel.add_argument("file", metavar="FILE", help="a file's id, or SOURCE/PATH")
+    cancel.set_defaults(run="fetches:cancel")
+
+
+def _mute(parser: Parser) -> None:
+    parser.add_argument("gateway", nargs="+", metavar="THING")
+    parser.add_argument("--off", action="store_true", help="watch them again")
 
 
 def _fetch_words(parser: Parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ def tables(endpoint: str) -> Iterator[Any]:
             KeySchema=[{"AttributeName": at, "KeyType": role} for at, _, role in keys],
             BillingMode="PAY_PER_REQUEST",
         )
+    s3 = boto3.client("s3", endpoint_url=endpoint, **key)
+    s3.create_bucket(Bucket="archive")
+    s3.close()
     yield db
     for name in ("Envelopes", "Rejected"):
         db.delete_table(TableName=name)
@@ -81,11 +85,22 @@ def envelope(seq: int, count: int) -> bytes:
     return json.dumps({**head, "times": [[START_MS + 1000 * count + 2]], "columns": columns}).encode()
 
 
+def archived(db: Any, key: str, body: bytes) -> None:
+    """One envelope, as ingest's object of one line."""
+    key_of = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    s3 = boto3.client("s3", endpoint_url=db.meta.endpoint_url, **key_of)
+    line = json.dumps({"body": body.decode()}) + "\n"
+    s3.put_object(Bucket="archive", Key=key, Body=gzip.compress(line.encode()))
+    s3.close()
+
+
 def store(db: Any, seq: int, body: bytes, *, thing: str = "gw", digest: str = "") -> None:
+    archived(db, f"{thing}-{seq}", body)
     item = {
         "stream_key": {"S": f"{thing}/live/{EPOCH}"},
         "seq": {"N": str(seq)},
-        "body": {"B": body},
+        "object": {"S": f"{thing}-{seq}"},
+        "line": {"N": "0"},
         "digest": {"S": digest or hashlib.sha256(body).hexdigest()},
     }
     db.put_item(TableName="Envelopes", Item=item)
@@ -134,7 +149,7 @@ def test_a_flawed_body_counts_only_once_a_sound_one_took_its_place(
 ) -> None:
     serve(plant, range(1, 2))
     key = {"stream_key": {"S": f"gw/live/{EPOCH}"}, "seq": {"N": "1"}}
-    flawed = {"body": {"B": b"{"}, "digest": {"S": "0"}, "rejected": {"S": "no"}}
+    flawed = {"object": {"S": "none"}, "line": {"N": "0"}, "digest": {"S": "0"}, "rejected": {"S": "no"}}
     tables.put_item(TableName="Envelopes", Item={**key, **flawed})
     checker = Checker(plant, Cloud(endpoint))
     checker.look()
@@ -152,7 +167,15 @@ def test_the_command(tables: Any, endpoint: str, plant: Path, capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)["telemetry"]["lost"] == len(GROUP.tags)
     store(tables, 2, envelope(2, 2))
     cloud = plant / "cloud.json"
-    cloud.write_text(json.dumps({"aws_endpoint": endpoint, "region": "us-east-1", "tables": {}}))
+    described = {
+        "aws_endpoint": endpoint,
+        "s3_endpoint": endpoint,
+        "region": "us-east-1",
+        "tables": {},
+        "archive": "archive",
+        "credentials": {"access_key": "test"},
+    }
+    cloud.write_text(json.dumps(described))
     command[2:4] = ["--cloud", str(cloud)]
     assert main(command) == 0
     assert "telemetry  ok  served 40  arrived 40" in capsys.readouterr().out

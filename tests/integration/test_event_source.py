@@ -43,7 +43,7 @@ def test_failures_are_delivered_again_and_end_in_the_dead_letter_queue(tmp_path:
             moto = await ready()
             keys = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
             dynamodb, sqs = (boto3.client(s, endpoint_url=moto.endpoint, **keys) for s in ("dynamodb", "sqs"))
-            urls = replace(stack, buckets={}).deploy(dynamodb, sqs, None)
+            urls = replace(stack, buckets={}, _topics=()).deploy(dynamodb, sqs, None, None)
             queue, dead = urls["headgate-IngestQueue"], urls["headgate-IngestDeadLetters"]
             source = EventSource(stack.functions[0], handler, sqs, queue, counters)
             for body in ("at once", "second time", "never"):
@@ -91,7 +91,7 @@ def test_a_broker_that_is_missing_or_ends_says_why(tmp_path: Path, monkeypatch: 
     certificates = make(tmp_path / "certificates", ["gw-1"])
 
     async def start() -> None:
-        async with broker.running(tmp_path / "broker", certificates):
+        async with broker.running(tmp_path / "broker", certificates, ""):
             pass
 
     certificates.broker.key.write_text("no key")

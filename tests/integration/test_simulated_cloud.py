@@ -24,6 +24,7 @@ import pytest
 
 from gateway_sim.cloud import control
 from gateway_sim.cloud.certificates import Identity, client_context
+from headgate_cloud.archive import Archive, Place
 from tests.integration.cloud_process import ROOT, started, wait_until_ready
 
 EPOCH = "8c0f3a5b77d01e42"
@@ -52,6 +53,18 @@ class Cloud:
             aws_access_key_id="x",
             aws_secret_access_key="x",
         )
+
+    def body(self, row: dict[str, Any]) -> bytes:
+        """What the index says is in the archive."""
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=self.facts["s3_endpoint"],
+            region_name=self.facts["region"],
+            aws_access_key_id=self.facts["credentials"]["access_key"],
+            aws_secret_access_key=self.facts["credentials"]["secret_key"],
+        )
+        place = Place(row["object"]["S"], int(row["line"]["N"]))
+        return Archive(s3, self.facts["archive"]).body(place, row["digest"]["S"])
 
     def rows(self, table: str, thing: str) -> list[dict[str, Any]]:
         found = self.dynamodb().scan(TableName=self.facts["tables"][table])["Items"]
@@ -114,7 +127,7 @@ def test_envelopes_become_rows_and_are_acknowledged(cloud: Cloud) -> None:
 
     asyncio.run(story())
     rows = sorted(cloud.rows("Envelopes", "gw-1"), key=lambda row: int(row["seq"]["N"]))
-    assert [row["body"]["B"] for row in rows] == [report(seq) for seq in (1, 2, 3, 4)]
+    assert [cloud.body(row) for row in rows] == [report(seq) for seq in (1, 2, 3, 4)]
     (stream,) = cloud.rows("Streams", "gw-1")
     assert (stream["up_to"], stream["duplicates"]) == ({"N": "4"}, {"N": "1"})
     counters = control.ask(cloud.directory, "counters")["counters"]
@@ -151,6 +164,28 @@ def test_a_thing_cannot_speak_or_listen_for_another(cloud: Cloud) -> None:
 
     asyncio.run(story())
     assert [row["stream_key"]["S"] for row in cloud.rows("Envelopes", "gw-4")] == [f"gw-4/live/{EPOCH}"]
+
+
+def test_a_foreign_sender_that_some_policy_let_through_is_refused_by_ingest(cloud: Cloud) -> None:
+    keys = {"region_name": cloud.facts["region"], "aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    sqs = boto3.client("sqs", endpoint_url=cloud.facts["aws_endpoint"], **keys)
+    queue = sqs.get_queue_url(QueueName="headgate-IngestQueue")["QueueUrl"]
+    rule = {"thing": "gw-4", "stream": "alarms", "codec": "json", "client": "gw-3", "received_ms": 1}
+    body = base64.b64encode(report(1, stream="alarms")).decode()
+    sqs.send_message(QueueUrl=queue, MessageBody=json.dumps({**rule, "body": body}))
+
+    async def rejected() -> dict[str, Any]:
+        async with asyncio.timeout(WAIT_S):
+            while not (found := cloud.rows("Rejected", "gw-4")):
+                await asyncio.sleep(0.05)
+        return found[0]
+
+    row = asyncio.run(rejected())
+    assert (row["code"], row["why"]) == (
+        {"S": "sender"},
+        {"S": "sent by the client 'gw-3', which is not gw-4"},
+    )
+    assert not any("alarms" in row["stream_key"]["S"] for row in cloud.rows("Envelopes", "gw-4"))
 
 
 def test_no_certificate_no_connection(cloud: Cloud) -> None:
@@ -193,11 +228,14 @@ def test_two_handlers_race_on_one_stream(cloud: Cloud) -> None:
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **{f"{name.upper()}_TABLE": table for name, table in facts["tables"].items()},
+        "ARCHIVE_BUCKET": facts["archive"],
+        "FETCH_RULES": "[]",
         "AWS_ENDPOINT_URL": facts["aws_endpoint"],
+        "AWS_ENDPOINT_URL_S3": facts["s3_endpoint"],
         "AWS_ENDPOINT_URL_IOT_DATA_PLANE": facts["iot_data_endpoint"],
         "AWS_DEFAULT_REGION": facts["region"],
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_ACCESS_KEY_ID": facts["credentials"]["access_key"],
+        "AWS_SECRET_ACCESS_KEY": facts["credentials"]["secret_key"],
     }
     script = (
         "import base64, json, sys\n"
@@ -213,6 +251,7 @@ def test_two_handlers_race_on_one_stream(cloud: Cloud) -> None:
             "thing": "racer",
             "stream": "live",
             "codec": "json",
+            "client": "racer",
         }
         return {"messageId": str(seq), "body": json.dumps({**rule, "received_ms": 1})}
 

@@ -16,11 +16,12 @@ SHIPPED = read(Template(TEMPLATE)).rules[0][0]
 
 @pytest.mark.parametrize("prefix", ["", "$aws/rules/hg_ingest_v1/"])
 def test_the_shipped_rule_with_and_without_basic_ingest(prefix: str) -> None:
-    assert SHIPPED.apply(f"{prefix}hg/v1/gw-1/up/live/json", b"\x00\xff", t_ms=7) == {
+    assert SHIPPED.apply(f"{prefix}hg/v1/gw-1/up/live/json", b"\x00\xff", t_ms=7, client="gw-1#2") == {
         "body": base64.b64encode(b"\x00\xff").decode(),
         "thing": "gw-1",
         "stream": "live",
         "codec": "json",
+        "client": "gw-1#2",
         "received_ms": 7,
     }
 

@@ -16,26 +16,35 @@ from gateway_sim.cloud.template import Template, Unsupported
 
 def test_the_shipped_template_is_understood_and_deployed() -> None:
     stack = read(Template(TEMPLATE, {"RetryAfterS": "3"}))
-    tables = ("Envelopes", "Streams", "Rejected", "Files", "FilePages", "Replies")
+    tables = (
+        *("Envelopes", "Streams", "Rejected", "Gateways"),
+        *("Fetches", "Files", "FilePages", "Replies"),
+    )
     assert stack.tables == {name: f"headgate-{name}" for name in tables}
-    assert stack.buckets == {"Uploads": "headgate-uploads"}
+    assert stack.buckets == {"Archive": "headgate-archive", "Uploads": "headgate-uploads"}
     assert stack.environment["ENVELOPES_TABLE"] == "headgate-Envelopes"
     assert stack.environment["UPLOADS_BUCKET"] == "headgate-uploads"
     assert [function.handler for function in stack.functions] == [
         "headgate_cloud.ingest.handler",
+        "headgate_cloud.silent.handler",
+        "headgate_cloud.fetch.handler",
         "headgate_cloud.files.handler",
     ]
+    assert [(function.logical, function.every_s) for function in stack.scheduled] == [
+        ("WatchFunction", 300.0),
+        ("FetchFunction", 60.0),
+    ]
     assert {function.code for function in stack.functions} == {TEMPLATE.parent}
-    assert all(function.partial_responses for function in stack.functions)
+    assert all(function.partial_responses for function in stack.queued)
     queues = ["headgate-IngestQueue", "headgate-FilesQueue"]
-    assert [function.queue for function in stack.functions] == queues
+    assert [function.queue for function in stack.queued] == queues
     assert [(rule.name, queue) for rule, queue in stack.rules] == list(
         zip(("hg_ingest_v1", "hg_files_v1"), queues, strict=True)
     )
     with mock_aws():
         keys = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
         dynamodb, sqs = boto3.client("dynamodb", **keys), boto3.client("sqs", **keys)
-        urls = stack.deploy(dynamodb, sqs, boto3.client("s3", **keys))
+        urls = stack.deploy(dynamodb, sqs, boto3.client("s3", **keys), boto3.client("sns", **keys))
         assert sorted(dynamodb.list_tables()["TableNames"]) == sorted(stack.tables.values())
         found = sqs.get_queue_attributes(QueueUrl=urls["headgate-IngestQueue"], AttributeNames=["All"])[
             "Attributes"
@@ -78,7 +87,8 @@ def test_nothing_is_allowed_on_everything() -> None:
         assert not any("*" in action for action in actions)
         for resource in resources:
             assert resource.startswith("arn:aws:")
-            assert not resource.endswith("*") or resource == "arn:aws:s3:::headgate-uploads/*"
+            wide = ("arn:aws:s3:::headgate-uploads/*", "arn:aws:s3:::headgate-archive/envelopes/v1/*")
+            assert not resource.endswith("*") or resource in wide
 
 
 @pytest.mark.parametrize(
@@ -92,12 +102,13 @@ def test_nothing_is_allowed_on_everything() -> None:
         ),
         ("!Ref RetryAfterS", "!If [A, 1, 2]", "!If is not simulated"),
         ("!Ref RetryAfterS", "{Fn::Join: [a, b]}", "Fn::Join in its long form is not simulated"),
-        ("SqsManagedSseEnabled", "FifoQueue", "IngestQueue.FifoQueue is not simulated"),
+        ("KmsDataKeyReusePeriodSeconds", "FifoQueue", "IngestQueue.FifoQueue is not simulated"),
         ("BillingMode: PAY_PER_REQUEST", "TableClass: STANDARD", "Envelopes.TableClass is not simulated"),
         ("UseBase64: false", "UseBase64: true", "one Sqs action without UseBase64"),
         ('AwsIotSqlVersion: "2016-03-23"', 'AwsIotSqlVersion: "beta"', "SQL version beta"),
         ("MaximumBatchingWindowInSeconds", "FilterCriteria", "FilterCriteria is not simulated"),
-        ("LifecycleConfiguration", "VersioningConfiguration", "Uploads.VersioningConfiguration is not"),
+        ("rate(1 minute)", "cron(0 0 1 1 x 2026)", "a rate in minutes or hours is simulated"),
+        ("LifecycleConfiguration", "VersioningConfiguration", "Archive.VersioningConfiguration is not"),
         (
             "FILE_PAGES_TABLE: !Ref FilePages",
             "FILES_TABLE: !Ref FilePages",

@@ -16,4 +16,5 @@ def report(seq: int, **changes: object) -> bytes:
 
 def message(payload: bytes, **changes: object) -> str:
     fields = {"body": base64.b64encode(payload).decode(), "thing": "gw-1", "stream": "live", "codec": "json"}
-    return json.dumps({**fields, "received_ms": 1763685600000, **changes})
+    found = {**fields, "received_ms": 1763685600000, **changes}
+    return json.dumps({"client": found["thing"], **found})

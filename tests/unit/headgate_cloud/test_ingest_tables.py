@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from headgate_cloud.archive import Archive, Place
+from headgate_cloud.fetchrules import FetchRule
+from headgate_cloud.fetchtable import FetchTable
+from headgate_cloud.gateways import Gateways
 from headgate_cloud.ingest import Ingest, Record
 from headgate_cloud.reports import Reports
 from headgate_cloud.schemas import Schemas
@@ -44,7 +49,9 @@ class Cloud:
             "Envelopes": ("stream_key", "seq"),
             "Streams": ("stream_key",),
             "Rejected": ("id",),
+            "Gateways": ("thing",),
             "Files": ("thing", "file_id"),
+            "Fetches": ("thing", "file_id"),
             "Replies": ("thing", "id"),
         }
         for name, attributes in keys.items():
@@ -60,14 +67,29 @@ class Cloud:
         self.prefix = prefix
         tables = Tables(client, prefix + "Envelopes", prefix + "Streams", prefix + "Rejected")
         schemas = Schemas(client, prefix + "Streams")
-        reports = Reports(client, prefix + "Files", prefix + "Replies", self.said.append, schemas)
+        reports = Reports(client, prefix + "Files", prefix + "Replies", self.said.append, schemas=schemas)
         # One thread: moto in process does not lock, and the order is the test's to choose.
+        s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        s3.create_bucket(Bucket=prefix + "archive")
+        self.archive = Archive(s3, prefix + "archive")
         self.ingest = Ingest(
-            tables, reports, schemas, self.acks, ThreadPoolExecutor(1), lambda: 42, self.said.append
+            tables,
+            self.archive,
+            Gateways(client, prefix + "Gateways"),
+            reports,
+            self.acks,
+            ThreadPoolExecutor(1),
+            lambda: 42,
+            self.said.append,
+            schemas,
         )
 
     def run(self, *messages: str) -> list[str]:
         return self.ingest.run([Record(messageId=f"m{i}", body=body) for i, body in enumerate(messages)])
+
+    def body(self, row: dict[str, Any]) -> bytes:
+        """What the index says is held."""
+        return self.archive.body(Place(row["object"]["S"], int(row["line"]["N"])), row["digest"]["S"])
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.client.scan(TableName=self.prefix + table)["Items"]
@@ -131,7 +153,7 @@ def test_another_content_under_a_held_key_is_kept_and_reported(clouds: Iterator[
     other = report(1, report={"type": "other"})
     assert cloud.run(message(report(1)), message(other)) == []
     (held,), (rejected,) = cloud.rows("Envelopes"), cloud.rows("Rejected")
-    assert held["body"]["B"] == report(1)
+    assert cloud.body(held) == report(1)
     assert rejected["body"]["B"] == other
     assert rejected["why"]["S"] == f"another content is held under gw-1/live/{EPOCH}/1"
     assert any(entry["event"] == "rejected" for entry in cloud.said)
@@ -151,6 +173,152 @@ def test_a_flawed_envelope_blocks_no_stream_and_yields_to_a_sound_one(clouds: It
     assert marks == [None, {"S": "undecodable: $.report: 'type' is missing"}, None]
     cloud.run(message(report(2)))
     assert not any("rejected" in row for row in cloud.rows("Envelopes"))
+
+
+def test_a_thing_that_speaks_for_another_is_refused(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    spoofed = [
+        message(report(1), client=client) for client in ("gw-2", "gw-1#x", "gw-1#", "gw-10", "n/a", "")
+    ]
+    assert cloud.run(*spoofed) == []
+    assert (cloud.rows("Envelopes"), cloud.rows("Gateways"), cloud.acks.sent) == ([], [], [])
+    (rejected,) = cloud.rows("Rejected")
+    assert (rejected["code"], rejected["topic"]) == ({"S": "sender"}, {"S": "hg/v1/gw-1/up/live/json"})
+    assert cloud.said[-1]["ForeignSenders"] == 6
+    assert cloud.run(message(report(1), client="gw-1#2")) == []  # a nucleus's further connection
+    assert cloud.acks.sent[-1][1]["up_to"] == 1
+
+
+def test_one_object_for_each_gateway_and_batch(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    first = [message(report(seq), thing=thing) for seq in (1, 2, 3) for thing in ("gw-1", "gw-2")]
+    cloud.run(*first, first[0])
+    rows = cloud.rows("Envelopes")
+    assert len({row["object"]["S"] for row in rows}) == 2
+    assert {cloud.body(row) for row in rows} == {report(seq) for seq in (1, 2, 3)}
+    assert cloud.said[-1]["objects"] == 2
+    cloud.run(*first)
+    assert cloud.said[-1]["Duplicates"] == 6
+    assert "objects" not in cloud.said[-1]  # what is held is not stored again
+    seen = {row["thing"]["S"]: row["last_seen_ms"]["N"] for row in cloud.rows("Gateways")}
+    assert seen == {"gw-1": "1763685600000", "gw-2": "1763685600000"}
+
+
+def test_a_crash_between_object_and_index_leaves_no_lie(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    tables = cloud.ingest.tables
+    broken = Tables(
+        Throttled(tables.client, "put_item", "put_item"), tables.envelopes, tables.streams, tables.rejected
+    )
+    records = [Record(messageId=f"m{i}", body=message(report(i + 1))) for i in range(2)]
+    assert replace(cloud.ingest, tables=broken).run(records) == ["m0", "m1"]
+    assert cloud.acks.sent == []
+    assert cloud.rows("Envelopes") == []
+    assert cloud.ingest.run(records) == []
+    listed = cloud.archive.client.list_objects_v2(Bucket=cloud.archive.bucket)["Contents"]
+    assert len(listed) == 1  # the same envelopes again are the same object
+    assert [cloud.body(row) for row in cloud.rows("Envelopes")] == [report(1), report(2)]
+    assert cloud.acks.sent[-1][1]["up_to"] == 2
+
+
+def test_no_object_no_acknowledgement(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    ingest = replace(
+        cloud.ingest, archive=replace(cloud.archive, client=Throttled(cloud.archive.client, "put_object"))
+    )
+    records = [Record(messageId=thing, body=message(report(1), thing=thing)) for thing in ("gw-1", "gw-2")]
+    assert ingest.run(records) == ["gw-1"]
+    assert [topic for topic, _ in cloud.acks.sent] == ["hg/v1/gw-2/dn/ack"]
+    assert ingest.run(records[:1]) == []
+    assert cloud.acks.sent[-1][0] == "hg/v1/gw-1/dn/ack"
+
+
+def test_the_loser_of_a_race_finds_the_winner(clouds: Iterator[Cloud]) -> None:
+    """Both looked before either had stored: the index decides, and what it names is there."""
+    cloud = next(clouds)
+    tables = cloud.ingest.tables
+    other = report(1, report={"type": "other"})
+
+    class Blind:
+        """Knew nothing when it looked."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(tables.client, name)
+
+        def batch_get_item(self, **_: object) -> Response:
+            return {"Responses": {}}
+
+    blind = Tables(Blind(), tables.envelopes, tables.streams, tables.rejected)
+    cloud.run(message(report(1)))
+    late = replace(cloud.ingest, tables=blind)
+    assert late.run([Record(messageId="same", body=message(report(1), received_ms=5))]) == []
+    assert late.run([Record(messageId="other", body=message(other))]) == []
+    (held,) = cloud.rows("Envelopes")
+    assert cloud.body(held) == report(1)
+    assert [row["code"]["S"] for row in cloud.rows("Rejected")] == ["conflict"]
+    assert len(cloud.archive.client.list_objects_v2(Bucket=cloud.archive.bucket)["Contents"]) == 3
+    assert [cloud.said[-1][name] for name in ("Envelopes", "Duplicates", "Conflicts")] == [0, 0, 1]
+
+
+def test_a_batch_is_metrics_too(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    cloud.run(message(report(1)), message(report(4)), message(report(6)), message(b"{"))
+    gap = next(entry for entry in cloud.said if entry["event"] == "gap")
+    assert (gap["Stream"], gap["Gaps"], gap["MissingEnvelopes"]) == ("live", 2, 3)
+    assert gap["_aws"] == {
+        "Timestamp": 42,
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "Headgate",
+                "Dimensions": [["Stream"]],
+                "Metrics": [{"Name": "Gaps", "Unit": "Count"}, {"Name": "MissingEnvelopes", "Unit": "Count"}],
+            }
+        ],
+    }
+    batch = cloud.said[-1]
+    names = ("Envelopes", "Duplicates", "Conflicts", "Undecodable", "ForeignSenders", "IngestLag")
+    assert [batch[name] for name in names] == [3, 0, 0, 1, 0, 0]
+
+
+class Requests:
+    """Counts the calls of a client by name."""
+
+    def __init__(self, client: Any, counts: Counter[str]) -> None:
+        self.client, self.counts = client, counts
+
+    def __getattr__(self, name: str) -> Any:
+        self.counts[name] += 1
+        return getattr(self.client, name)
+
+
+def test_a_batch_costs_no_more_requests_than_it_must(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    tables, counts = cloud.ingest.tables, Counter[str]()
+    counted = Tables(Requests(tables.client, counts), tables.envelopes, tables.streams, tables.rejected)
+    archive = replace(cloud.archive, client=Requests(cloud.archive.client, counts))
+    records = [Record(messageId=str(i), body=message(report(i + 1))) for i in range(90)]
+    assert replace(cloud.ingest, tables=counted, archive=archive).run(records) == []
+    assert counts == {"batch_get_item": 1, "put_object": 1, "put_item": 90, "query": 1, "update_item": 1}
+
+
+def test_a_rule_puts_announced_files_into_the_queue_once(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    fetches = FetchTable(cloud.client, cloud.prefix + "Fetches")
+    reports = replace(
+        cloud.ingest.reports, fetches=fetches, rules=(FetchRule(source="captures", priority=9),)
+    )
+    announced = {"type": "file", "path": "a/b.csv", "size": 12, "mtime_ms": 34}
+    bodies = [
+        report(n, report={**announced, "file_id": f"{n:032x}", "source": source})
+        for n, source in enumerate(("captures", "logs"), 1)
+    ]
+    records = [Record(messageId=str(n), body=message(body)) for n, body in enumerate(bodies)]
+    ingest = replace(cloud.ingest, reports=reports)
+    assert ingest.run(records) == []
+    assert fetches.end("gw-1", f"{1:032x}", "cancelled", "", 0)
+    assert ingest.run(records) == []
+    (wanted,) = fetches.all("gw-1")
+    assert (wanted.file_id, wanted.priority, wanted.by, wanted.state) == (f"{1:032x}", 9, "rule", "cancelled")
 
 
 class Throttled:
