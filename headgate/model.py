@@ -128,13 +128,15 @@ class Envelope:
 class Ack:
     """Stored durably in the cloud: all up to `up_to`, and ranges (first, last) beyond it (<= 32 on the wire).
 
-    `forked`: why the cloud takes this epoch to go on from an older copy of the gateway's state, if it does.
+    `want`: ids (hex) of the schemas that the cloud lacks. `forked`: why the cloud takes this epoch to go on
+    from an older copy of the gateway's state, if it does.
     """
 
     stream: str
     epoch: int
     up_to: int
     received: Sequence[tuple[int, int]] = ()
+    want: Sequence[str] = ()
     forked: str = ""
 
 

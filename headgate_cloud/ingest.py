@@ -30,6 +30,7 @@ from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
 from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
+from headgate_cloud.schemas import Schemas
 from headgate_cloud.shed import take_tombstone
 from headgate_cloud.tables import Kept, Known, Tables
 
@@ -76,6 +77,7 @@ class Ingest:
     pool: ThreadPoolExecutor
     now_ms: Callable[[], int]
     say: Callable[[Mapping[str, object]], None]
+    schemas: Schemas | None = None
 
     def run(self, records: Sequence[Record]) -> list[str]:
         """Take a batch; returns the ids of the messages that must come again."""
@@ -203,7 +205,8 @@ class Ingest:
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
         forked = self._forked(stream)
         topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
-        payload = acknowledgement(head.stream, head.epoch, reached, forked)
+        want = self.schemas.unknown(stream.arrival.thing, stream.schemas) if self.schemas else []
+        payload = acknowledgement(head.stream, head.epoch, reached, want=want, forked=forked)
         self.iot.publish(topic=topic, qos=0, payload=payload)
         return reached
 
@@ -286,6 +289,7 @@ def _ingest() -> Ingest:
         streams=os.environ["STREAMS_TABLE"],
         rejected=os.environ["REJECTED_TABLE"],
     )
+    schemas = Schemas(dynamodb, os.environ["STREAMS_TABLE"])
     reports = Reports(
         dynamodb,
         os.environ["FILES_TABLE"],
@@ -294,6 +298,7 @@ def _ingest() -> Ingest:
         FetchTable(dynamodb, os.environ["FETCHES_TABLE"]),
         rules(os.environ["FETCH_RULES"]),
         HealthTable(dynamodb, os.environ["GATEWAYS_TABLE"]),
+        schemas,
     )
     return Ingest(
         tables,
@@ -304,6 +309,7 @@ def _ingest() -> Ingest:
         ThreadPoolExecutor(THREADS, thread_name_prefix="ingest"),
         lambda: time.time_ns() // 1_000_000,
         log,
+        schemas,
     )
 
 

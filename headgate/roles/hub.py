@@ -131,7 +131,9 @@ class _Hub:
         bus = self._accounts.bus  # what goes to the cloud goes by it, or is in no account
         windows = self._accounts.windows(self._site.windows if self._site else WindowsConfig())
         alarms = self._site.alarms if self._site else ()
-        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline, reader_of(clock))
+        self._pipeline = Pipeline(
+            self._store, thing, windows, alarms, tuning.pipeline, reader_of(clock), uplink
+        )
         self._writer = Writer()
         self._reader = Writer(name="store reads")
         self._intake: Intake
@@ -374,6 +376,7 @@ class _Hub:
         await self._writer.call(self._pipeline.set_windows, self._accounts.windows(site.windows))
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
         await self._writer.call(self._retention.retention.configure, site.store)
+        await self._writer.call(self._pipeline.set_uplink, site.uplink)
         self._bridges.announce_now()
 
     def _configured(self, site: Site) -> None:

@@ -80,7 +80,6 @@ class Accounts:
         """Apply the site's `uplink:` section; says in the log what its mode cannot promise."""
         self._config = config
         uplink.mode = config.mode
-        pipeline.plain = config.mode == "plain"
         pipeline.raw = self.step == 0
         if config.mode != self._said:
             self._said = config.mode

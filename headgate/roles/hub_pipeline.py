@@ -17,15 +17,14 @@ from headgate.alarm.config import AlarmsConfig
 from headgate.batch import decode, encode
 from headgate.clock import random_id
 from headgate.columns import Columns
-from headgate.envelope import header, plain, reports
+from headgate.envelope import header, reports
 from headgate.envelope.header import Part
-from headgate.envelope.samples import pack_samples
-from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, AlarmEvent, Batch, ClockState, Series, Window
 from headgate.roles.hub_alarms import Alarms, AlarmsTuning
 from headgate.roles.hub_fresh import Fresh, mark_of
+from headgate.roles.hub_packing import Packing
 from headgate.roles.hub_time import HubTime, ReadClock
 from headgate.roles.hub_windows import Windows
 from headgate.store.quarantine import fields_of
@@ -33,6 +32,7 @@ from headgate.store.replay import Journaled
 from headgate.store.state import LedgerRow, Queued
 from headgate.store.store import Store, Tx
 from headgate.timeline import TimeTuning
+from headgate.uplink.config import UplinkConfig
 from headgate.window.config import WindowsConfig
 
 OUTBOX_FACTOR, OUTBOX_BYTES = 3, 256 * 1024
@@ -112,7 +112,7 @@ class Booking:
 class Pipeline:
     """One hub's data path over an open store. Call `recover` first. `told`: see Told.
 
-    `raw`: whether samples go to the cloud beside their windows; `plain`: as one message each, alone.
+    `raw`: whether samples go to the cloud beside their windows; `uplink`: in which form.
     """
 
     store: Store
@@ -121,11 +121,12 @@ class Pipeline:
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
     read_clock: ReadClock | None = None
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)
     counters: PipelineCounters = field(default_factory=PipelineCounters)
     told: Told | None = None
     watch: Alarms = field(init=False)
     raw: bool = True
-    plain: bool = False
+    _packing: Packing = field(init=False)
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
@@ -146,6 +147,7 @@ class Pipeline:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
         self.watch = Alarms(self.store, self.thing, self.alarms, self.tuning.alarms)
         self._time = HubTime(self.store, self.report, self.tuning.time, self.read_clock)
+        self._packing = Packing(self.thing, self.uplink, self.store.state.schemas())
         self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
     @property
@@ -180,6 +182,10 @@ class Pipeline:
         if alarms != self.alarms:
             self.alarms = alarms
             self.watch.change(alarms)
+
+    def set_uplink(self, uplink: UplinkConfig) -> None:
+        """From the next envelope on."""
+        self.uplink = self._packing.config = uplink
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
@@ -278,12 +284,12 @@ class Pipeline:
         if self._time.is_sure:
             self.watch.tick(utc_ms, boot_ms)
         notes = list(self.store.opening.untold)
-        parts = self._parts(utc_ms)
+        acks = list(acks)
+        parts = self._parts(acks, utc_ms, boot_ms)
         parts += [("reports", reports.set_aside(fields_of(note))) for note in notes]
         queued: list[Queued] = []
-        acks = list(acks)
         booked = booking is not None and booking.rows
-        size_bytes = sum(len(part.text) for _, part in parts)
+        size_bytes = sum(len(part.text) + len(part.data) for _, part in parts)
         self.deferred = bool(parts) and not self.room(
             OUTBOX_FACTOR * size_bytes + OUTBOX_BYTES * (1 + bool(acks))
         )
@@ -295,12 +301,13 @@ class Pipeline:
         fresh, boots = self._fresh.unsaved(), self._time.unsaved()
         if parts or acks or fresh or booked or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
+                tx.add_schemas(self._packing.fresh())
                 _note(tx, acks, booking)
                 for stream, part in parts:
                     seal = partial(header.seal, part)
                     live = stream != "backlog"
                     queued.append(
-                        tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
+                        tx.enqueue(stream, part.schema, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
                 tx.told(notes)
                 tx.windows_closed(self._windows.closed_until())
@@ -316,6 +323,7 @@ class Pipeline:
             if self.told is not None:
                 self.told(self._closed, self.watch.events)
             self._fresh.were_saved(fresh)
+            self._packing.were_saved()
             self._time.were_saved(boots)
             self.watch.were_saved()
             self.counters.windows += sum(not window.revision for window in self._closed)
@@ -411,14 +419,9 @@ class Pipeline:
             return
         self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
-    def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
-        room_bytes = header.room_bytes(self.thing)
+    def _parts(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[tuple[str, Part]]:
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts = [("alarms", part) for part in self.watch.parts()]
-        parts += [("reports", part) for part in self._reports]
-        parts += [("health", part) for part in self._health]
-        if self.plain:
-            return parts + self._plain_parts()
+        parts: list[tuple[str, Part]] = []
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
                 groups = [
@@ -426,20 +429,15 @@ class Pipeline:
                     for raw in self._raw
                     if self.raw and raw.clock is clock and (raw.newest_ms >= live_from_ms) is live
                 ]
-                parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
+                packed = self._packing.samples(groups, clock, boot_ms)
+                parts += [("plain" if part.kind == "plain" else stream, part) for part in packed]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
-            parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
-        return parts
-
-    def _plain_parts(self) -> list[tuple[str, Part]]:
-        """Every sample as a message; what stood in windows stays here."""
-        if not self.raw:
-            return []
-        return [
-            ("plain", Part("plain", raw.clock, text, 1))
-            for raw in self._raw
-            for text in plain.readings(self.thing, [raw.columns])
-        ]
+            parts += [(stream, part) for part in self._packing.windows(closed, boot_ms)]
+        told = [*self._packing.reports(acks, boot_ms), *self._reports]
+        first = [("alarms", part) for part in self.watch.parts()]
+        first += [("reports", part) for part in told]
+        first += [("health", part) for part in self._health]
+        return first + parts
 
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""

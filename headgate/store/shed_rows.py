@@ -75,7 +75,7 @@ class ShedRows:
         self._db.execute("INSERT OR IGNORE INTO shed_days(day) VALUES(?)", (day,))
 
     def oldest(self, limit: int = SHED_AT_ONCE) -> list[Candidate]:
-        """The envelopes that go first: the oldest of the backlog, then live ones and plain readings, then all else."""
+        """The envelopes that go first: the oldest of the backlog, then live ones, then alarms and reports."""
         for where in (*_ORDER, _LAST):
             after = self._looked.get(where, 0)
             rows = self._db.execute(

@@ -53,6 +53,7 @@ CREATE TABLE IF NOT EXISTS fresh(bridge TEXT, dictionary BLOB, looks BLOB NOT NU
                                  PRIMARY KEY(bridge, dictionary)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told(id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS days(day INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS schemas(id BLOB PRIMARY KEY, rows TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS ledger(day INTEGER, way TEXT, kind TEXT, again INTEGER, basic_ingest INTEGER,
                                   messages INTEGER NOT NULL, bytes INTEGER NOT NULL, units INTEGER NOT NULL,
                                   PRIMARY KEY(day, way, kind, again, basic_ingest)) WITHOUT ROWID
@@ -194,6 +195,16 @@ class State:
         """A number that was kept under this name; 0 where there is none."""
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (name,)).fetchone()
         return int(row[0]) if row else 0
+
+    def schemas(self) -> dict[bytes, tuple[Series, ...]]:
+        """Schemas of codec compact by their ids."""
+        rows = self._db.execute("SELECT id, rows FROM schemas")
+        return {key: table_from_rows(json.loads(text)) for key, text in rows}
+
+    def put_schema(self, key: bytes, rows: Sequence[Series]) -> None:
+        """Keep one; it never changes."""
+        text = json.dumps([series_row(series) for series in rows])
+        self._db.execute("INSERT OR IGNORE INTO schemas VALUES(?, ?)", (key, text))
 
     # The outbox.
 

@@ -466,6 +466,12 @@ class Tx:
         self._store._outbox_bytes += len(envelope.body)
         return Queued(row, sealed_ms, envelope)
 
+    def add_schemas(self, pages: Iterable[tuple[bytes, Sequence[Series]]]) -> None:
+        """Keep the schemas of codec compact that envelopes refer to from now on."""
+        for key, rows in pages:
+            self._state()
+            self._store.state.put_schema(key, rows)
+
     def acknowledge(self, ack: Ack) -> int:
         """Delete what the cloud holds; returns how many envelopes."""
         self._state()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from headgate.errors import Reject
 from headgate.model import Ack, EnvelopeId
@@ -16,6 +17,8 @@ MAX_KNOWN_RANGES = 1_024
 MAX_FORKED_CHARACTERS = 500
 
 _EPOCH = re.compile(r"[0-9a-f]{16}")
+_SCHEMA = _EPOCH
+MAX_WANTED = 32
 
 
 def parse_ack(payload: bytes) -> Ack:
@@ -35,7 +38,14 @@ def parse_ack(payload: bytes) -> Ack:
             raise Reject(f"not an acknowledgement: {payload[:120]!r}")
     if stream not in STREAMS or not _EPOCH.fullmatch(epoch) or isinstance(up_to, bool) or up_to < 0:
         raise Reject(f"acknowledgement with a wrong stream, epoch or up_to: {payload[:120]!r}")
-    return Ack(stream, int(epoch, 16), up_to, _ranges(received), forked[:MAX_FORKED_CHARACTERS])
+    return Ack(
+        stream,
+        int(epoch, 16),
+        up_to,
+        _ranges(received),
+        _wanted(found.get("want", [])),
+        forked[:MAX_FORKED_CHARACTERS],
+    )
 
 
 class AckBook:
@@ -52,7 +62,7 @@ class AckBook:
         """Take in an acknowledgement; returns all that is known of its epoch."""
         key = (ack.stream, ack.epoch)
         known = self._acks.pop(key, None)
-        merged = ack if known is None else merge(known, ack)
+        merged = replace(ack if known is None else merge(known, ack), want=())  # asked once, held for good
         self._acks[key] = merged
         if len(self._acks) > MAX_EPOCHS:
             self._acks.pop(next(iter(self._acks)))
@@ -75,7 +85,9 @@ def merge(one: Ack, other: Ack) -> Ack:
             ranges[-1] = (ranges[-1][0], max(ranges[-1][1], last))
         else:
             ranges.append((first, last))
-    return Ack(one.stream, one.epoch, up_to, tuple(ranges[:MAX_KNOWN_RANGES]), other.forked or one.forked)
+    want = tuple(dict.fromkeys((*one.want, *other.want)))[:MAX_WANTED]
+    known = tuple(ranges[:MAX_KNOWN_RANGES])
+    return Ack(one.stream, one.epoch, up_to, known, want, other.forked or one.forked)
 
 
 def covers(ack: Ack, key: EnvelopeId) -> bool:
@@ -83,6 +95,15 @@ def covers(ack: Ack, key: EnvelopeId) -> bool:
     if (ack.stream, ack.epoch) != (key.stream, key.epoch):
         return False
     return key.seq <= ack.up_to or any(first <= key.seq <= last for first, last in ack.received)
+
+
+def _wanted(want: object) -> tuple[str, ...]:
+    if not isinstance(want, list) or len(want) > MAX_WANTED:
+        raise Reject(f"acknowledgement: want is no list of at most {MAX_WANTED} ids of schemas")
+    for item in want:
+        if not (isinstance(item, str) and _SCHEMA.fullmatch(item)):
+            raise Reject(f"acknowledgement: {item!r} is no id of a schema, 16 hex digits")
+    return tuple(want)
 
 
 def _ranges(received: object) -> tuple[tuple[int, int], ...]:

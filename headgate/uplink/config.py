@@ -1,4 +1,4 @@
-"""The `uplink:` section of a site document as a frozen type: how envelopes go to the cloud."""
+"""The `uplink:` section of a site document as frozen types: how the cloud is told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from headgate.config.reader import Problems, Section
+from headgate.config.reader import Problems, Section, describe
 from headgate.uplink import budget, prices
 from headgate.uplink.budget import Budget
 from headgate.uplink.lanes import Lane
@@ -24,22 +24,33 @@ _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 Mode = Literal["acknowledged", "handed_over", "plain"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+Codec = Literal["json", "compact"]
+CODECS: tuple[Codec, ...] = get_args(Codec)
+Means = Literal["rounded", "exact"]
+STATISTICS = ("mean", "min", "max", "std", "first", "last")
+MEANS: tuple[Means, ...] = get_args(Means)
 
 
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
     """What a site wants of its uplink; every default is what a site without the section gets.
 
-    None: the built-in limit. `metered`: the link is paid by the byte.
+    None: the built-in limit. `metered`: the link is paid by the byte. `codec` of samples and windows from
+    the next envelope on; alarms and reports are always JSON. `means`: whether a window's means and
+    deviations are rounded to what its samples can tell (docs/wire.md). `statistics`: which of these a
+    window's rows have, beside the count and what `windows` asks for.
     """
 
     publishes_per_s: float | None = None
     bytes_per_s: float | None = None
-    shares: Mapping[Lane, float] = field(default_factory=dict)
+    shares: Mapping[Lane, float] = field(default_factory=lambda: dict(SHARES))
     metered: Metered | None = None
     mode: Mode = "acknowledged"
     prices: Prices = field(default_factory=Prices)
     budget: Budget = field(default_factory=Budget)
+    codec: Codec = "json"
+    means: Means = "rounded"
+    statistics: tuple[str, ...] = STATISTICS
 
 
 def parse(section: Section) -> UplinkConfig:
@@ -57,9 +68,29 @@ def parse(section: Section) -> UplinkConfig:
         section.choice("mode", MODES, "acknowledged"),
         prices.parse(section.section("prices")),
         budget.parse(section.section("budget")),
+        section.choice("codec", CODECS, "json"),
+        section.choice("means", MEANS, "rounded"),
+        _statistics(section),
     )
     section.close()
     return found
+
+
+def _statistics(section: Section) -> tuple[str, ...]:
+    if not section.has("statistics"):
+        return STATISTICS
+    found = section.value("statistics")
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        section.fault(
+            "statistics", f"expected a list, found {describe(found)}", f"of {', '.join(STATISTICS)}"
+        )
+        return STATISTICS
+    for name in found:
+        if name not in STATISTICS:
+            section.fault("statistics", f"{name!r} is none", f"one of {', '.join(STATISTICS)}")
+    if "mean" not in found:
+        section.fault("statistics", "lacks mean", "the others are told from it: add mean")
+    return tuple(name for name in STATISTICS if name in found)
 
 
 def parse_mapping(values: Mapping[str, Any], source: str = "uplink") -> UplinkConfig:

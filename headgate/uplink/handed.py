@@ -50,7 +50,7 @@ def topic_of(thing: str, envelope: Envelope, mode: Mode) -> str:
     """Where an envelope goes. Without an ingest rule a Basic Ingest topic leads nowhere: plain avoids it."""
     if envelope.id.stream == "plain":
         return f"hg/v1/{thing}/up/plain/{json.loads(envelope.body)['series']}"
-    topic = header.topic(thing, envelope.id.stream)
+    topic = header.topic(thing, envelope.id.stream, envelope.schema)
     if mode == "plain" and topic.startswith(BASIC_INGEST):
         return topic.removeprefix(BASIC_INGEST).partition("/")[2]
     return topic

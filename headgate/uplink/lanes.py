@@ -59,7 +59,7 @@ def lane_of(envelope: Envelope) -> Lane:
 def wire_bytes(envelope: Envelope) -> int:
     """What one envelope costs the connection."""
     key = envelope.id
-    return len(envelope.body) + len(header.topic(key.thing, key.stream)) + OVERHEAD_BYTES
+    return len(envelope.body) + len(header.topic(key.thing, key.stream, envelope.schema)) + OVERHEAD_BYTES
 
 
 class LaneQueue:

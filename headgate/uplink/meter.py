@@ -1,7 +1,7 @@
 """A link that is paid by the byte: a cap per day, and hours in which bulk may go. Pure; days are UTC's.
 
 Counts the bytes of the uplink's own traffic on the link, overhead included, to hold lanes back; it knows no
-prices. What AWS meters is booked apart, over the bus (`headgate/uplink/ledger.py`, for reports and the budget).
+prices. What AWS meters is booked apart, over the bus (`headgate/uplink/ledger.py`): for reports, the budget.
 """
 
 from __future__ import annotations

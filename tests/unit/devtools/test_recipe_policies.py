@@ -61,6 +61,7 @@ ALLOWED = {
         ("PublishToIoTCore", "$aws/rules/hg_ingest_v1/hg/v1/+/up/#"),
         ("PublishToIoTCore", "hg/v1/+/up/plain/#"),
         ("PublishToIoTCore", "hg/v1/+/up/+/json"),
+        ("PublishToIoTCore", "hg/v1/+/up/+/compact"),
         ("PublishToIoTCore", "hg/v1/+/up/reply"),
         ("PublishToIoTCore", "$aws/things/+/jobs/get"),
         ("PublishToIoTCore", "$aws/things/+/jobs/+/get"),
