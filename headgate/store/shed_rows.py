@@ -51,7 +51,7 @@ class ShedRows:
         self._db = db
         self._looked: dict[str, int] = {}
         db.execute(_TABLE)
-        db.execute("CREATE TABLE IF NOT EXISTS shed_days(day INTEGER PRIMARY KEY)")
+        db.execute("CREATE TABLE IF NOT EXISTS shed_days(day INTEGER PRIMARY KEY, through INTEGER NOT NULL)")
 
     def leaving(self) -> list[Leaving]:
         """The files whose removal is decided and not known to be done."""
@@ -66,13 +66,13 @@ class ShedRows:
         """It is done."""
         self._db.execute("DELETE FROM leaving WHERE path = ?", (path,))
 
-    def days(self) -> set[int]:
-        """The days (since 1970) of which raw samples were shed."""
-        return {day for (day,) in self._db.execute("SELECT day FROM shed_days")}
+    def days(self) -> dict[int, int]:
+        """Days (since 1970) of which raw samples were shed: the journal position before which they were."""
+        return dict(self._db.execute("SELECT day, through FROM shed_days"))
 
-    def add_day(self, day: int) -> None:
-        """Raw samples of this one are shed."""
-        self._db.execute("INSERT OR IGNORE INTO shed_days(day) VALUES(?)", (day,))
+    def add_day(self, day: int, through: int) -> None:
+        """Raw samples of this day are shed, now or again."""
+        self._db.execute("INSERT OR REPLACE INTO shed_days(day, through) VALUES(?, ?)", (day, through))
 
     def oldest(self, limit: int = SHED_AT_ONCE) -> list[Candidate]:
         """The envelopes that go first: the oldest of the backlog, then live ones, then alarms and reports."""

@@ -219,9 +219,13 @@ class Store:
         if position >= self._replayed_end:
             self._head.add(position, shape, columns)
             return
-        rows = [i for i, t in enumerate(columns.times_ms) if position >= self._blocks.through(t // DAY_MS)]
+        rows = [i for i, t in enumerate(columns.times_ms) if position >= self._through(t // DAY_MS)]
         if rows:
             self._head.add(position, shape, picked(columns, rows))
+
+    def _through(self, day: int) -> int:
+        """The position before which all of a day is in its file, or was and is shed."""
+        return max(self._blocks.through(day), self._shed_days.get(day, 0))
 
     def seal_blocks(self, end: int) -> None:
         """Write everything kept, which is all before the journal position `end`, to the day files.
@@ -240,7 +244,7 @@ class Store:
 
     def is_whole(self, from_ms: int, to_ms: int) -> bool:
         """Whether no raw samples with from_ms <= t < to_ms were shed."""
-        return self._shed_days.isdisjoint(range(from_ms // DAY_MS, -(-to_ms // DAY_MS)))
+        return self._shed_days.keys().isdisjoint(range(from_ms // DAY_MS, -(-to_ms // DAY_MS)))
 
     def removed(self, files: Sequence[Leaving]) -> None:
         """Remove files that a durable transaction let go (`Tx.leave`), and note that it is done."""
@@ -518,8 +522,9 @@ class Tx:
         self._state()
         self._store.state.shed.leave(file)
         if day is not None:
-            self._store.state.shed.add_day(day)
-            self._store._shed_days.add(day)
+            through = self._store._through(day)
+            self._store.state.shed.add_day(day, through)
+            self._store._shed_days[day] = through
 
     def shed(self, envelopes: Sequence[Candidate]) -> None:
         """Take envelopes out of the outbox that the cloud does not have."""

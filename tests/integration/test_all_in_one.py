@@ -127,13 +127,17 @@ async def test_what_is_fatal_ends_the_process_and_frees_the_state_root(
         pass
 
 
-async def test_beside_another_hub_it_ends_with_a_word(tmp_path: Path, script: Script) -> None:
-    with closing(RootLock(tmp_path / "lock")), pytest.raises(ExceptionGroup) as ended:
-        async with MemoryBus(config=config(tmp_path)) as outside:
-            await all_in_one.run(outside, SystemClock(), asyncio.Event())
-    (cause,) = causes(ended.value)
-    assert isinstance(cause, Fatal)
-    assert "is in use by another hub" in str(cause)
+async def test_beside_another_hub_it_waits_with_a_word(
+    tmp_path: Path, script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = config(tmp_path, modbus={"devices": [DEVICE]})
+    async with MemoryBus(config=document) as outside, running(outside):
+        with closing(RootLock(tmp_path / "lock")):
+            async with asyncio.timeout(30):
+                while "is in use by another hub" not in caplog.text:
+                    await asyncio.sleep(0.01)
+            assert "modbus began" not in script.events
+        await script.until("modbus began")
 
 
 async def test_at_a_stop_the_hub_still_takes_what_the_others_hand_over(

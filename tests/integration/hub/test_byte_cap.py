@@ -29,7 +29,7 @@ def test_a_small_cap_holds(tmp_path: Path, seed: int) -> None:
 
 
 def test_days_become_windows_and_then_go(tmp_path: Path, seed: int) -> None:
-    seen = run(tmp_path, seed, 5 * MB, 250, hours=12, online=1.0)
+    seen = run(tmp_path, seed, 5 * MB, 300, hours=8, online=1.0)
     assert seen["downsampled"]
 
 
