@@ -36,5 +36,7 @@ def test_topics() -> None:
     reading = json.dumps({"series": "meter-a/x"}).encode()
     plain = Envelope(EnvelopeId("gw", "plain", 1, 1), 1, reading, 1, live=True)
     assert topic_of("gw", live, "handed_over") == "$aws/rules/hg_ingest_v1/hg/v1/gw/up/live/json"
+    compact = Envelope(EnvelopeId("gw", "live", 1, 2), 3, b"HG", 1, live=True)
+    assert topic_of("gw", compact, "handed_over") == "$aws/rules/hg_ingest_v1/hg/v1/gw/up/live/compact"
     assert topic_of("gw", live, "plain") == "hg/v1/gw/up/live/json"
     assert topic_of("gw", plain, "acknowledged") == "hg/v1/gw/up/plain/meter-a/x"

@@ -40,6 +40,27 @@ def sent_lanes(outbox: Outbox, ms: int) -> list[Lane]:
     return [lane_of(outbox.rows[row].envelope) for row in outbox.send(ms)]
 
 
+def test_heartbeats_go_with_reports() -> None:
+    outbox = Outbox(tuning=FAST)
+    outbox.read()
+    beat = Envelope(EnvelopeId("gw", "health", 1, 1), 1, bytes(10), 0, live=True)
+    outbox.seal(Queued(1, UTC_MS, beat), item(2, Lane.LIVE))
+    assert lane_of(beat) is Lane.REPORTS
+    assert outbox.send(1_000) == [2, 1]
+
+
+def test_what_is_shed_leaves_every_lane_and_what_waits_for_the_cloud() -> None:
+    outbox = Outbox(tuning=FAST)
+    outbox.read()
+    outbox.seal(*(item(row, Lane(row % 5)) for row in range(1, 11)))
+    assert len(outbox.send()) == 5
+    for row in range(1, 11):
+        del outbox.rows[row]
+    outbox.planner.forget(range(1, 11))
+    assert outbox.planner.unacknowledged_bytes == 0
+    assert outbox.send(60_000) == []
+
+
 def test_lanes_go_in_order_and_each_has_its_share() -> None:
     outbox = Outbox(tuning=FAST)
     outbox.read()
