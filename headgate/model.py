@@ -125,12 +125,18 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Stored durably in the cloud: all up to `up_to`, and at most 32 ranges (first, last) beyond it."""
+    """Stored durably in the cloud: all up to `up_to`, and ranges (first, last) beyond it (<= 32 on the wire).
+
+    `want`: ids (hex) of the schemas that the cloud lacks. `forked`: why the cloud takes this epoch to go on
+    from an older copy of the gateway's state, if it does.
+    """
 
     stream: str
     epoch: int
     up_to: int
     received: Sequence[tuple[int, int]] = ()
+    want: Sequence[str] = ()
+    forked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from headgate_cloud.decoder import Column, Envelope, Value, WindowRow
+from headgate_cloud.forms import Column, Envelope, Value, WindowRow
 from headgate_cloud.intake import Arrival
 
 PREFIX: Final = "envelopes/v1/"

@@ -61,10 +61,17 @@ class Touched:
     messages: list[str] = field(default_factory=list)
     prev: Previous | None = None
     duplicates: int = 0
+    newest: int = 0
+    conflict: int | None = None
+    schemas: set[str] = field(default_factory=set)
 
     def note(self, entry: Entry, kept: Kept) -> None:
         self.messages.append(entry.message)
         self.duplicates += kept is Kept.DUPLICATE
+        self.newest = max(self.newest, entry.arrival.header.seq)
+        if kept is Kept.CONFLICT:
+            self.conflict = entry.arrival.header.seq
+        self.schemas |= {*entry.arrival.schemas}
         if kept is not Kept.CONFLICT and entry.arrival.header.prev is not None:
             self.prev = entry.arrival.header.prev
 

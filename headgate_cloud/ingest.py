@@ -24,10 +24,13 @@ from headgate_cloud.archive import Archive, Place, objects
 from headgate_cloud.batch import Entry, Group, Touched, grouped, touched
 from headgate_cloud.fetchrules import rules
 from headgate_cloud.fetchtable import FetchTable
+from headgate_cloud.forks import Forks, Seen
 from headgate_cloud.gateways import Gateways
+from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
 from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
+from headgate_cloud.schemas import Schemas
 from headgate_cloud.shed import take_tombstone
 from headgate_cloud.tables import Kept, Known, Tables
 
@@ -74,6 +77,7 @@ class Ingest:
     pool: ThreadPoolExecutor
     now_ms: Callable[[], int]
     say: Callable[[Mapping[str, object]], None]
+    schemas: Schemas | None = None
 
     def run(self, records: Sequence[Record]) -> list[str]:
         """Take a batch; returns the ids of the messages that must come again."""
@@ -199,9 +203,19 @@ class Ingest:
         )
         if in_force > reached.up_to:  # another handler saw more, and so must what is said here
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
+        forked = self._forked(stream)
         topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
-        self.iot.publish(topic=topic, qos=0, payload=acknowledgement(head.stream, head.epoch, reached))
+        want = self.schemas.unknown(stream.arrival.thing, stream.schemas) if self.schemas else []
+        payload = acknowledgement(head.stream, head.epoch, reached, want=want, forked=forked)
+        self.iot.publish(topic=topic, qos=0, payload=payload)
         return reached
+
+    def _forked(self, stream: Touched) -> str:
+        """Why this epoch goes on from an older copy of the gateway's state; empty where it does not."""
+        head, thing = stream.arrival.header, stream.arrival.thing
+        forks = Forks(self.tables.client, self.tables.streams, self.say, self.now_ms)
+        seen = Seen(thing, head.stream, head.epoch, stream.newest, stream.prev, stream.conflict)
+        return forks.note(seen)
 
     def _reject(self, rejection: Rejection) -> None:
         self.tables.reject(rejection)
@@ -275,6 +289,7 @@ def _ingest() -> Ingest:
         streams=os.environ["STREAMS_TABLE"],
         rejected=os.environ["REJECTED_TABLE"],
     )
+    schemas = Schemas(dynamodb, os.environ["STREAMS_TABLE"])
     reports = Reports(
         dynamodb,
         os.environ["FILES_TABLE"],
@@ -282,6 +297,8 @@ def _ingest() -> Ingest:
         log,
         FetchTable(dynamodb, os.environ["FETCHES_TABLE"]),
         rules(os.environ["FETCH_RULES"]),
+        HealthTable(dynamodb, os.environ["GATEWAYS_TABLE"]),
+        schemas,
     )
     return Ingest(
         tables,
@@ -292,6 +309,7 @@ def _ingest() -> Ingest:
         ThreadPoolExecutor(THREADS, thread_name_prefix="ingest"),
         lambda: time.time_ns() // 1_000_000,
         log,
+        schemas,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from headgate_cloud import decoder
+from headgate_cloud import compact, decoder
 from headgate_cloud.decoder import Envelope, Header, Undecodable
 
 # AWS IoT Core quota "Message size" (facts: AWS general reference, IoT Core endpoints and quotas).
@@ -19,7 +19,8 @@ MAX_BODY_BYTES: Final = 128 * 1024
 MAX_RANGES: Final = 32  # docs/wire.md, acknowledgement
 # Bounds a batch's reading where much is stored beyond a gap; what is not read is acknowledged once it fills.
 MAX_READ: Final = 4096
-CODECS: Final = ("json",)
+CODECS: Final = ("json", "compact")
+MAX_WANTED: Final = 32
 _THING: Final = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT CreateThing, thingName
 _RULE_FIELDS: Final = ("body", "thing", "stream", "codec", "client", "received_ms")
 
@@ -54,7 +55,8 @@ class Arrival:
     received_ms: int
     header: Header
     flaw: str | None = None
-    envelope: Envelope | None = None  # None with a flaw
+    envelope: Envelope | None = None  # None with a flaw, or of codec compact
+    schemas: tuple[str, ...] = ()
 
     @property
     def stream_key(self) -> str:
@@ -85,8 +87,12 @@ def read(message: str, now_ms: int) -> Arrival | Rejection:
     if not speaks_for(client, thing):
         why = f"sent by the client {client[:140]!r}, which is not {thing}"
         return Rejection(topic, body, why, received_ms, "sender")
+    schemas: tuple[str, ...] = ()
     try:
-        head = decoder.header(body)
+        if codec == "compact":
+            head, schemas = compact.header(body)
+        else:
+            head = decoder.header(body)
     except Undecodable as error:
         return Rejection(topic, body, f"undecodable: {error}", received_ms)
     if head.stream != stream:
@@ -95,11 +101,12 @@ def read(message: str, now_ms: int) -> Arrival | Rejection:
         )
     flaw, envelope = None, None
     try:
-        envelope = decoder.decode(body)
+        if codec == "json":  # the other needs a schema, which may come later; its checksum was right
+            envelope = decoder.decode(body)
     except Undecodable as error:
         flaw = f"undecodable: {error}"
     digest = hashlib.sha256(body).hexdigest()
-    return Arrival(thing, codec, body, digest, received_ms, head, flaw, envelope)
+    return Arrival(thing, codec, body, digest, received_ms, head, flaw, envelope, schemas)
 
 
 def speaks_for(client: str, thing: str) -> bool:
@@ -162,7 +169,17 @@ def progress(up_to: int, seqs: Iterable[int]) -> Progress:
     return Progress(up_to, tuple(ranges))
 
 
-def acknowledgement(stream: str, epoch: str, reached: Progress) -> bytes:
-    """The payload of `hg/v1/{thing}/dn/ack`, schemas/ack.v1.json."""
-    ack = {"v": 1, "stream": stream, "epoch": epoch, "up_to": reached.up_to, "received": reached.received}
+def acknowledgement(
+    stream: str, epoch: str, reached: Progress, *, want: Iterable[str] = (), forked: str = ""
+) -> bytes:
+    """The payload of `hg/v1/{thing}/dn/ack`, schemas/ack.v1.json.
+
+    `want`: schemas that are not there. `forked`: why the epoch is a fork.
+    """
+    ack: dict[str, object] = {"v": 1, "stream": stream, "epoch": epoch, "up_to": reached.up_to}
+    ack["received"] = reached.received
+    if wanted := list(want)[:MAX_WANTED]:
+        ack["want"] = wanted
+    if forked:
+        ack["forked"] = forked
     return json.dumps(ack, separators=(",", ":")).encode()

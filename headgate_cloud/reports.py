@@ -1,4 +1,4 @@
-"""Reports that become rows of their own: a file announced, a reply to a job (docs/requests.md)."""
+"""Reports that become rows of their own: a file announced, a reply to a job, a schema (docs/wire.md)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from botocore.exceptions import ClientError
 
 from headgate_cloud.fetchrules import Announced, FetchRule, priority_of
 from headgate_cloud.fetchtable import FetchTable
+from headgate_cloud.health import HealthTable
 from headgate_cloud.intake import Arrival
+from headgate_cloud.schemas import Schemas
 from headgate_cloud.strict import Undecodable, integer, mapping, string
 from headgate_cloud.tables import DynamoDB
 
@@ -36,6 +38,8 @@ class Reports:
     say: Callable[[Mapping[str, object]], None]
     fetches: FetchTable | None = None
     rules: tuple[FetchRule, ...] = ()
+    health: HealthTable | None = None
+    schemas: Schemas | None = None
 
     def take(self, arrival: Arrival) -> None:
         report = None if arrival.envelope is None else arrival.envelope.report
@@ -46,6 +50,10 @@ class Reports:
                 self._file(arrival, report)
             elif report["type"] == "reply":
                 self._reply(arrival, report)
+            elif report["type"] == "health" and self.health is not None:
+                self.health.beat(arrival, report)
+            elif report["type"] == "schema" and self.schemas is not None:
+                self.schemas.keep(arrival.thing, report)
         except Undecodable as error:
             key = f"{arrival.stream_key}/{arrival.header.seq}"
             self.say({"event": "malformed report", "envelope": key, "why": str(error)})

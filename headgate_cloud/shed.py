@@ -9,6 +9,7 @@ from typing import Final
 from botocore.exceptions import ClientError
 
 from headgate_cloud import decoder
+from headgate_cloud.forms import STREAMS
 from headgate_cloud.intake import Arrival, progress
 from headgate_cloud.strict import Undecodable, choice, integer, string
 from headgate_cloud.tables import Tables
@@ -38,7 +39,7 @@ def mark_shed(tables: Tables, arrival: Arrival, report: Mapping[str, object]) ->
 
     Idempotent, also where it was cut. Raises Undecodable, and botocore's errors as they come.
     """
-    stream = choice(report.get("stream"), "$.report.stream", decoder.STREAMS)
+    stream = choice(report.get("stream"), "$.report.stream", STREAMS)
     epoch = string(report.get("epoch"), "$.report.epoch", _EPOCH)
     first = integer(report.get("first"), "$.report.first", _SEQ)
     last = integer(report.get("last"), "$.report.last", (first, first + MAX_SEQS - 1))

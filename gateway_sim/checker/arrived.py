@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -69,6 +70,8 @@ class WindowRow:
     last: float | None
     unit: str
     revision: int = 0
+    mean_step: float = 0.0
+    """What mean, and to a hundredth of it std, were rounded to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +88,27 @@ class Arrived:
 
 
 def decode(body: bytes) -> Arrived:
-    """Decode an envelope of codec `json`, version 1; raises DecodeError."""
+    """Decode an envelope of codec `json`, version 1 or 2; raises DecodeError."""
     try:
         envelope = json.loads(body)
-        if envelope["v"] != 1:
-            raise DecodeError(f"version {envelope['v']!r}, this checker reads version 1")
+        if envelope["v"] not in (1, 2):
+            raise DecodeError(f"version {envelope['v']!r}, this checker reads versions 1 and 2")
+        second = envelope["v"] == 2
         head = (str(envelope["stream"]), str(envelope["epoch"]), int(envelope["seq"]))
         match envelope["kind"]:
             case "samples" if "context" in envelope:  # what surrounds an alarm comes in other envelopes too
                 return Arrived(*head)
             case "samples":
                 times = [list(accumulate(row)) for row in envelope["times"]]
+                if second:
+                    for row in envelope["columns"].values():
+                        row.update(zip("ukdrt", envelope["sets"][row["s"]], strict=True))
                 columns = (_column(name, row, times) for name, row in envelope["columns"].items())
                 return Arrived(*head, columns=tuple(columns))
             case "windows":
+                if second:
+                    blocks = (row for block in envelope["windows"] for row in _block(block, envelope["sets"]))
+                    return Arrived(*head, windows=tuple(blocks))
                 rows = (row for window in envelope["windows"] for row in _windows(window))
                 return Arrived(*head, windows=tuple(rows))
             case "report":
@@ -173,6 +183,67 @@ def _windows(window: dict[str, Any]) -> Iterator[WindowRow]:
             unit=row["u"],
             revision=window.get("rev", 0),
         )
+
+
+def _block(block: dict[str, Any], sets: Sequence[Sequence[Any]]) -> Iterator[WindowRow]:
+    """Version 2: columns over consecutive windows."""
+    step_ms = block.get("step_ms", block["length_ms"])
+    starts = [first + i * step_ms for first, count in block["start"] for i in range(count)]
+    length = len(starts)
+    revisions = _spread(block.get("rev", 0), length)
+    for name, row in block["rows"].items():
+        columns = dict(zip(block["columns"], row[1:], strict=False))
+        more = row[-1] if len(row) > len(block["columns"]) + 1 else {}
+        unit, _, decimals, _ = sets[more.get("s", 0)]
+        digits = more.get("m", decimals or 0)
+        short = digits is not None
+        lists = {key: _spread(value, length - (short and key == "mean")) for key, value in columns.items()}
+        if digits is not None:
+            means = [round(Decimal(repr(row[0])).scaleb(digits))]
+            for difference in reversed(lists["mean"]):
+                means.insert(0, means[0] - difference)
+            lists["mean"] = means
+            if "min" in lists:
+                lists["min"] = [-value for value in lists["min"]]
+        counts = _spread(more.get("n", block.get("n")), length)
+        yield from statistics(
+            name, unit, decimals, digits, (starts, block["length_ms"], revisions), counts, lists
+        )
+
+
+def statistics(
+    name: str,
+    unit: str,
+    decimals: int | None,
+    digits: int | None,
+    axis: tuple[Sequence[int], int, Sequence[int]],
+    counts: Sequence[int],
+    lists: Mapping[str, Sequence[Any]],
+) -> Iterator[WindowRow]:
+    """Rows of lists over time; with `digits` they are integers, the extremes relative to the mean."""
+    starts, length_ms, revisions = axis
+    if any(len(values) != len(starts) for values in (counts, *lists.values())):
+        raise DecodeError(f"{name}: not a number for each of {len(starts)} windows")
+    for i, start_ms in enumerate(starts):
+        found = {key: values[i] for key, values in lists.items()}
+        if digits is not None:
+            base = found["mean"] // 10 ** (digits - (decimals or 0))
+            for key in {"min", "max", "first", "last"} & found.keys():
+                found[key] = (base + found[key]) / 10 ** (decimals or 0)
+            found["mean"] /= 10**digits
+            if "std" in found:
+                found["std"] /= 10 ** (digits + 2)
+        plain = {key: _number(found.get(key)) for key in ("min", "max", "mean", "std", "first", "last")}
+        step = 0.0 if digits is None else 10.0**-digits
+        revision = revisions[i] if revisions else 0
+        yield WindowRow(
+            name, start_ms, length_ms, counts[i], **plain, unit=unit, revision=revision, mean_step=step
+        )
+
+
+def _spread(value: Any, length: int) -> list[Any]:
+    """A list as it is, anything else so many times."""
+    return value if isinstance(value, list) else [value] * length
 
 
 def _number(value: float | str | None) -> float | None:

@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gateway_sim.checker.archive import Archive
 from gateway_sim.checker.arrived import Arrived, DecodeError, decode
+from gateway_sim.checker.compact import Schema, SchemaMissing, decode_compact, schema
 from gateway_sim.checker.result import CloudResult, Faults
 
 ENVELOPES, REJECTED = "Envelopes", "Rejected"
@@ -71,6 +72,8 @@ class IngestTables:
         self._shed: dict[str, set[int]] = {}
         self._unreadable = Faults()
         self._reported_dropped = 0
+        self._schemas: dict[str, dict[str, Schema]] = {}
+        self._waiting: list[tuple[str, dict[str, Any]]] = []
 
     def new(self) -> Iterator[Arrived]:
         """Decode every envelope stored since the last call; raises TablesError."""
@@ -84,6 +87,9 @@ class IngestTables:
         for key, seqs in fresh.items():
             for item in self._between(key, min(seqs), max(seqs)):
                 yield from self._take(key, item)
+        waiting, self._waiting = self._waiting, []
+        for key, item in waiting:  # what came before its schema
+            yield from self._read(key, item)
 
     def _between(self, key: str, first: int, last: int) -> Iterator[dict[str, Any]]:
         return self._pages(
@@ -106,9 +112,20 @@ class IngestTables:
             self._shed.setdefault(key, set()).add(seq)
             return
         seen.add(seq)
+        yield from self._read(key, item)
+
+    def _read(self, key: str, item: dict[str, Any]) -> Iterator[Arrived]:
+        seq = int(item["seq"]["N"])
+        schemas = self._schemas.setdefault(key.split("/")[0], {})
+        codec = item.get("codec", {"S": "json"})["S"]
         try:
             body = self._archive.body(item["object"]["S"], int(item["line"]["N"]))
-            arrived = verified(key, seq, body, item["digest"]["S"])
+            arrived = verified(key, seq, body, item["digest"]["S"], codec, schemas)
+            if arrived.report and arrived.report.get("type") == "schema":
+                schemas.update([schema(arrived.report)])
+        except SchemaMissing:
+            self._waiting.append((key, item))
+            return
         except DecodeError as error:
             self._unreadable.add(f"{key} seq {seq}: {error}")
             return
@@ -128,6 +145,9 @@ class IngestTables:
             if absent := max(seqs) - len(seqs):
                 first = next(seq for seq in range(1, max(seqs)) if seq not in seqs)
                 gaps.add(f"{key}: {absent} below seq {max(seqs)} are not there, first {first}", absent)
+        for key, item in self._waiting:
+            self._unreadable.add(f"{key} seq {item['seq']['N']}: its schema never came")
+        self._waiting = []
         rejected = Faults()
         for item in self._pages("scan", TableName=REJECTED, ProjectionExpression="topic, why"):
             rejected.add(f"{item['topic']['S']}: {item['why']['S']}")
@@ -172,11 +192,21 @@ def _client(cloud: Cloud, service: str, endpoint_url: str) -> Any:
     )
 
 
-def verified(key: str, seq: int, body: bytes, digest: str) -> Arrived:
-    """Decode a stored body; raises DecodeError when digest or header disagree with its row."""
+def verified(
+    key: str,
+    seq: int,
+    body: bytes,
+    digest: str,
+    codec: str = "json",
+    schemas: Mapping[str, Schema] | None = None,
+) -> Arrived:
+    """Decode a stored body; raises DecodeError when digest or header disagree with its row.
+
+    Of codec `compact` SchemaMissing where `schemas` lacks one.
+    """
     if hashlib.sha256(body).hexdigest() != digest:
         raise DecodeError("the digest is not the body's SHA-256")
-    arrived = decode(body)
+    arrived = decode_compact(body, schemas or {}) if codec == "compact" else decode(body)
     header = f"{arrived.stream}/{arrived.epoch}"
     if not key.endswith(f"/{header}") or arrived.seq != seq:
         raise DecodeError(f"stored under this key, but its header says {header} seq {arrived.seq}")

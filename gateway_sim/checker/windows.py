@@ -171,7 +171,8 @@ def difference(want: WindowRow, got: WindowRow) -> str:
         if (expected := getattr(want, key)) != (found := getattr(got, key)):
             return f"{key} {expected!r} recomputed, {found!r} arrived"
     largest = max(abs(want.min or 0.0), abs(want.max or 0.0))
-    for key, floor in (("mean", 0.0), ("std", STD_FLOOR_RELATIVE * largest)):
+    half = got.mean_step * (0.5 + MEAN_RELATIVE)  # what rounding may take
+    for key, floor in (("mean", half), ("std", STD_FLOOR_RELATIVE * largest + half / 100)):
         expected, found = getattr(want, key), getattr(got, key)
         if found is None or not math.isclose(expected, found, rel_tol=MEAN_RELATIVE, abs_tol=floor):
             return f"{key} {expected!r} recomputed, {found!r} arrived"

@@ -59,6 +59,7 @@ async def _demo(options: argparse.Namespace) -> int:
         ble=True,
         files=True,
         all_in_one=options.all_in_one,
+        codec=options.codec,
     )
     titles = [START, *((step.name, step.title) for step in STEPS)]
     shape = ", all in one process" if plan.all_in_one else ""
@@ -180,6 +181,9 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev demo", description="A virtual gateway in seconds, checked.")
     parser.add_argument(
         "--profile", choices=("classic", "lite"), default="classic", help="which nucleus to play"
+    )
+    parser.add_argument(
+        "--codec", choices=("json", "compact"), default="json", help="of the envelopes to the cloud"
     )
     parser.add_argument("--all-in-one", action="store_true", help="run every role in one process")
     parser.add_argument("--once", action="store_true", help="tell the story once and end, without a prompt")

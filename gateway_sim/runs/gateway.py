@@ -46,7 +46,7 @@ class Plan:
 
     `ble` starts a radio with sensors, `files` configures a folder to be offered; the components for them are
     deployed beside `components`. `all_in_one` deploys one component in place of all of these. `writes`: the
-    cloud may write the devices' settings.
+    cloud may write the devices' settings. `codec`: of the envelopes.
     """
 
     profile: Profile = "classic"
@@ -60,6 +60,7 @@ class Plan:
     files: bool = False
     all_in_one: bool = False
     writes: bool = False
+    codec: str = "json"
 
 
 class VirtualGateway:
@@ -202,6 +203,8 @@ class VirtualGateway:
         """The site document that reads all of the plant, hears the radio, sends from the folder."""
         plan = self.plan
         document = site_document(plantfile.read(self.run.plant), window_s=plan.window_s, writes=plan.writes)
+        if plan.codec != "json":
+            document["uplink"] = {"codec": plan.codec}
         if self.plan.ble:
             document["ble"] = ble_section(self._radio())
         if self.plan.files:

@@ -53,6 +53,8 @@ def scaled(values: Sequence[Value], decimals: int) -> list[int | None] | None:
         return None
     if not all(map(eq, map(truediv, numbers, [scale] * len(numbers)), present)):
         return None
+    if 0 in numbers and any(value == 0 and math.copysign(1.0, value) < 0 for value in present):
+        return None  # an integer has no -0.0
     if len(present) == len(values):
         return [*numbers]
     found = iter(numbers)

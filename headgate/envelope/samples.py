@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from headgate.columns import Columns, merged, picked
 from headgate.envelope import numbers
-from headgate.envelope.header import Part
+from headgate.envelope.header import COLUMNS, Part
 from headgate.errors import Reject
 from headgate.model import ClockState, Series
 
 MAX_ROWS = 200
 """Times that one column holds at most: longer ones crowd out the columns that could share them."""
 
-_FRAME_BYTES = len('"times":[],"columns":{}}')
-_INDEX_BYTES = 4  # a column's index into times, up to 999, and the comma behind the column
+_FRAME_BYTES = len('"times":[],"sets":[],"columns":{}}')
+_INDEX_BYTES = 12  # a column's index into sets, a set's into times, up to 999, and the commas behind both
 
 
 def pack_samples(groups: Iterable[Columns], clock: ClockState, room_bytes: int) -> list[Part]:
@@ -60,14 +60,17 @@ class _Packer:
         return self._parts
 
     def _fits(self, series: Series, times: str, text: tuple[str, str]) -> bool:
-        size = len(text[0]) + len(text[1]) + _INDEX_BYTES
+        size = len(series.name) + len(text[1]) + _INDEX_BYTES
+        if times not in self._times or (text[0], self._times[times]) not in self._sets:
+            size += len(text[0])
         if times not in self._times:
             size += len(times) + 1
         return series.name not in self._names and self._size_bytes + size <= self._room_bytes
 
     def _fits_fresh(self, series: Series, times: str, text: tuple[str, str]) -> bool:
         """Whether it fits into the next part; the current one is finished then."""
-        if _FRAME_BYTES + len(text[0]) + len(text[1]) + _INDEX_BYTES + len(times) + 1 > self._room_bytes:
+        size = len(text[0]) + len(series.name) + len(text[1]) + _INDEX_BYTES + len(times) + 1
+        if _FRAME_BYTES + size > self._room_bytes:
             return False
         self._flush()
         return True
@@ -76,13 +79,17 @@ class _Packer:
         if times not in self._times:
             self._times[times] = len(self._times)
             self._size_bytes += len(times) + 1
-        self._size_bytes += len(text[0]) + len(text[1]) + _INDEX_BYTES
+        key = text[0], self._times[times]
+        if key not in self._sets:
+            self._sets[key] = len(self._sets)
+            self._size_bytes += len(text[0])
+        self._size_bytes += len(series.name) + len(text[1]) + _INDEX_BYTES
         self._names.add(series.name)
-        self._texts.append(f"{text[0]}{self._times[times]}{text[1]}")
+        self._texts.append(f'"{series.name}":{{"s":{self._sets[key]}{text[1]}')
         self._samples += samples
 
     def _text(self, series: Series, columns: Columns, i: int) -> tuple[str, str]:
-        """A column's JSON, in the two halves around its index into times. All of it is ASCII."""
+        """The JSON of a column's set up to its index into times, and of the column behind that into sets."""
         values, quality = columns.values[i], columns.quality[i]
         decimals, v = numbers.column(series, values)
         key = (series, decimals)
@@ -90,8 +97,7 @@ class _Packer:
         if prefix is None:
             d = "null" if decimals is None else str(decimals)
             prefix = self._prefixes[key] = (
-                f'"{series.name}":{{"u":{json.dumps(series.unit)},"k":"{series.kind}","d":{d},'
-                f'"r":{series.revision},"t":'
+                f'[{json.dumps(series.unit)},"{series.kind}",{d},{series.revision},'
             )
         last = numbers.newest(columns.times_ms, values)
         rest = f',"v":{v}' if last is None else f',"last":{numbers.plain(last)},"v":{v}'
@@ -101,6 +107,7 @@ class _Packer:
 
     def _clear(self) -> None:
         self._times: dict[str, int] = {}
+        self._sets: dict[tuple[str, int], int] = {}
         self._names: set[str] = set()
         self._texts: list[str] = []
         self._samples = 0
@@ -108,8 +115,10 @@ class _Packer:
 
     def _flush(self) -> None:
         if self._texts:
-            text = f'"times":[{",".join(self._times)}],"columns":{{{",".join(self._texts)}}}}}'
-            self._parts.append(Part("samples", self._clock, text, self._samples))
+            sets = ",".join(f"{text}{at}]" for text, at in self._sets)
+            times = ",".join(self._times)
+            text = f'"times":[{times}],"sets":[{sets}],"columns":{{{",".join(self._texts)}}}}}'
+            self._parts.append(Part("samples", self._clock, text, self._samples, COLUMNS))
         self._clear()
 
 

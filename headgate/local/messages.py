@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from headgate.envelope.alarms import event_text
 from headgate.envelope.numbers import plain
-from headgate.envelope.windows import row_text
+from headgate.envelope.window_row import row_text
 from headgate.model import AlarmEvent, ClockState, Quality, Series, Value, Window
 
 LIVE, WINDOWS, ALARMS = "hg/v1/local/live/", "hg/v1/local/windows/", "hg/v1/local/alarms"

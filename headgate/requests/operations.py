@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -50,6 +50,7 @@ class HubOperations:
     history: History
     news: FileNews
     permits: Permits
+    usage: Callable[[], Sequence[Mapping[str, object]]] = tuple
 
     def mapping(self) -> Operations:
         """By the word that requests use. All but a write may be repeated: the courier sends a file once."""
@@ -76,7 +77,7 @@ class HubOperations:
         return merge_read(request.id, parts)
 
     async def list(self, request: Request) -> Reply:
-        """Devices, series, or the courier's files. Raises Refused or Retry."""
+        """Devices, series, the ledger's lines, or the courier's files. Raises Refused or Retry."""
         match dict(request.args):
             case {"what": "devices", **rest} if not rest:
                 return Reply(request.id, "ok", "ok", result={"devices": self.directory.devices()})
@@ -85,9 +86,11 @@ class HubOperations:
                 keys = ("series", "unit", "kind", "decimals", "revision")
                 rows = [dict(zip(keys, series_row(s), strict=True)) for s in series]
                 return Reply(request.id, "ok", "ok", result={"series": rows})
+            case {"what": "usage", **rest} if not rest:
+                return Reply(request.id, "ok", "ok", result={"usage": self.usage()})
             case {"what": "files", **rest} if not rest:
                 return await self._files(request)
-        raise Refused("bad_request", "list: what must be devices, series or files, and nothing else")
+        raise Refused("bad_request", "list: what must be devices, series, files or usage, and nothing else")
 
     async def fetch(self, request: Request) -> Reply:
         """Hand it to the courier; a job waits for the upload unless told otherwise. Raises as `_call`."""

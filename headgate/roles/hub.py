@@ -17,6 +17,7 @@ from headgate.errors import Fatal, Reject, Retry
 from headgate.limited_log import LimitedLog
 from headgate.requests.desk import DeskTuning
 from headgate.roles import hub_capture, process
+from headgate.roles.hub_accounts import Accounts
 from headgate.roles.hub_alarms import Aftermath
 from headgate.roles.hub_bridges import Bridges
 from headgate.roles.hub_config import (
@@ -29,9 +30,11 @@ from headgate.roles.hub_config import (
     parse_site,
     state_root_of,
 )
+from headgate.roles.hub_health import Health
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
 from headgate.roles.hub_life import live
 from headgate.roles.hub_local import LocalTopics
+from headgate.roles.hub_metered import keep_count, meter_of
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
 from headgate.roles.hub_retention import HubRetention
@@ -39,9 +42,10 @@ from headgate.roles.hub_time import reader_of
 from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
 from headgate.store.config import StoreConfig
-from headgate.store.state import Queued
+from headgate.store.state import OutboxPart, Queued
 from headgate.store.store import Store
 from headgate.store.writer import Writer
+from headgate.uplink.config import UplinkConfig
 from headgate.uplink.pacing import UplinkTuning
 from headgate.uplink.sender import Uplink
 from headgate.window.config import WindowsConfig
@@ -122,19 +126,26 @@ class _Hub:
         self._store = Store(root, thing, self._epoch)
         self._sites = SiteStore(root)
         self._site = site
-        windows = self._site.windows if self._site else WindowsConfig()
+        uplink = self._site.uplink if self._site else UplinkConfig()
+        self._accounts = Accounts(bus, clock, self._store.state, uplink)
+        bus = self._accounts.bus  # what goes to the cloud goes by it, or is in no account
+        windows = self._accounts.windows(self._site.windows if self._site else WindowsConfig())
         alarms = self._site.alarms if self._site else ()
-        self._pipeline = Pipeline(self._store, thing, windows, alarms, tuning.pipeline, reader_of(clock))
+        self._pipeline = Pipeline(
+            self._store, thing, windows, alarms, tuning.pipeline, reader_of(clock), uplink
+        )
         self._writer = Writer()
         self._reader = Writer(name="store reads")
         self._intake: Intake
         self._bridges: Bridges
+        self._meter = meter_of(self._store)
         self._uplink = Uplink(
             bus,
             clock,
             thing,
             self._read_rows,
             tuning=tuning.uplink,
+            meter=self._meter,
             on_ack=lambda: self._requests.heard_cloud(),
         )
         self._requests = HubRequests(
@@ -147,6 +158,7 @@ class _Hub:
             self._reader,
             self._uplink.offer,
             tuning=tuning.requests,
+            usage=self._accounts.usage,
         )
         self._aftermath = Aftermath(
             self._pipeline.watch,
@@ -159,9 +171,18 @@ class _Hub:
         )
         self._local = LocalTopics(bus, clock, self._store.table)
         self._pipeline.told = self._local.told
+        self._health = Health(
+            clock,
+            self._store,
+            self._pipeline,
+            self._writer,
+            self._uplink.planner,
+            self._accounts,
+            self._requests.directory,
+        )
+        self._accounts.configure(uplink, self._uplink, self._pipeline)
         if self._site is not None:
-            self._local.configured(self._site.local)
-            self._requests.configured(self._site.devices, writes=self._site.writes)
+            self._configured(self._site)
         limits = self._site.store if self._site else StoreConfig()
         self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
         self._urgent = False
@@ -212,6 +233,8 @@ class _Hub:
             "local topics": self._local.run,
             "retention": lambda: self._retention.run(self._writer, self._uplink),
             "status": self._report_regularly,
+            "accounts": self._keep_accounts,
+            "health": self._beat,
         }
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(task(), name=f"hub {name}") for name, task in work.items()]
@@ -273,19 +296,21 @@ class _Hub:
         """Batches are durable."""
         self._requests.committed(arrived)
         self._local.committed(arrived)
+        self._health.committed(arrived)
 
     async def _seal(self) -> None:
         acks = self._uplink.take_acks()
+        keep_count(self._store, self._meter)
         sealed = await self._writer.call(
-            self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms()
+            self._pipeline.seal, acks, self._clock.utc_ms(), self._clock.boot_ms(), self._accounts.booking()
         )
         self._uplink.offer(sealed)
         self._aftermath.sealed()
         self._local.sealed()
         self._retention.wake()
 
-    async def _read_rows(self, after_row: int, limit: int) -> list[Queued]:
-        return await self._writer.call(self._store.queued, after_row, limit)
+    async def _read_rows(self, after_row: int, limit: int, part: OutboxPart) -> list[Queued]:
+        return await self._writer.call(self._store.queued, after_row, limit, part)
 
     # Configuration.
 
@@ -345,13 +370,29 @@ class _Hub:
             log.info("site document %s accepted from %s", site.sha256, source)
         before = self._site.devices if self._site else {}
         self._site = site
-        self._requests.configured(site.devices, writes=site.writes)
-        self._local.configured(site.local)
+        self._configured(site)
+        self._accounts.configure(site.uplink, self._uplink, self._pipeline)
         await self._writer.call(self._pipeline.devices_changed, before, site.devices)
-        await self._writer.call(self._pipeline.set_windows, site.windows)
+        await self._writer.call(self._pipeline.set_windows, self._accounts.windows(site.windows))
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
         await self._writer.call(self._retention.retention.configure, site.store)
+        await self._writer.call(self._pipeline.set_uplink, site.uplink)
         self._bridges.announce_now()
+
+    def _configured(self, site: Site) -> None:
+        self._requests.configured(site.devices, writes=site.writes)
+        self._local.configured(site.local)
+        self._uplink.configure(site.uplink)
+        self._health.config, self._health.digest = site.health, site.sha256
+
+    async def _keep_accounts(self) -> None:
+        def configured() -> WindowsConfig:
+            return self._site.windows if self._site else WindowsConfig()
+
+        await self._accounts.run(self._pipeline, self._writer, configured)
+
+    async def _beat(self) -> None:
+        await self._health.run(self._bridges)
 
     # Words to others.
 
@@ -363,13 +404,14 @@ class _Hub:
     def _report(self) -> None:
         taken, uplink, intake = self._pipeline.counters, self._uplink.planner, self._intake
         count, size_bytes = self._store.outbox
-        sent, asked = uplink.counters, self._requests.counters
+        sent, asked, today = uplink.counters, self._requests.counters, self._accounts.today()
         log.info(
             "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
             "malformed %d, marked %d; "
             "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
             "offline %d; journal %d B; %s; "
-            "requests ok %d, refused %d, failed %d, expired %d, repeated %d; %s",
+            "requests ok %d, refused %d, failed %d, expired %d, repeated %d; %s; "
+            "today %d messages %d B, %d units, %.4f USD, this month %.4f USD, budget step %d",
             taken.batches,
             taken.samples,
             taken.windows,
@@ -395,7 +437,15 @@ class _Hub:
             asked.expired,
             asked.repeated,
             self._local.status(),
+            today.messages,
+            today.size_bytes,
+            today.units,
+            today.usd,
+            today.month_usd,
+            self._accounts.step,
         )
+        if held := self._uplink.held_back:
+            log.info("status: metered link, %d B used today, holds back %s", self._meter.used_bytes, held)
 
 
 async def _first_config(bus: Bus, stop: asyncio.Event) -> Mapping[str, Any] | None:

@@ -182,7 +182,7 @@ class Alarms:
             queued = [
                 tx.enqueue(
                     "alarms",
-                    header.SCHEMA,
+                    part.schema,
                     partial(header.seal, part),
                     part.samples,
                     live=True,

@@ -69,6 +69,10 @@ class Bridges:
         except Reject:  # the intake says so; that its bridge is alive, that will say itself
             return
 
+    def quiet_ms(self) -> dict[str, int | None]:
+        """See `Pulse.quiet_ms`; bridges that are dead or were stopped are not among them."""
+        return self._pulse.quiet_ms()
+
     def announce_now(self) -> None:
         """There is another site document."""
         self._sleeper.wake()

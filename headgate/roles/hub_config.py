@@ -32,7 +32,9 @@ from headgate.store import config as store
 from headgate.store.config import StoreConfig
 from headgate.threads import in_thread
 from headgate.uplink import config as uplink
+from headgate.uplink import health_config as health
 from headgate.uplink.config import UplinkConfig
+from headgate.uplink.health_config import HealthConfig
 from headgate.window import config as windows
 from headgate.window.config import WindowsConfig
 
@@ -84,6 +86,7 @@ class Site:
     uplink: UplinkConfig = field(default_factory=UplinkConfig)
     local: LocalConfig = field(default_factory=LocalConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
+    health: HealthConfig = field(default_factory=HealthConfig)
 
 
 def parse_config(values: Mapping[str, Any]) -> HubConfig:
@@ -134,6 +137,7 @@ def parse_site(data: bytes, source: str) -> Site:
         sections["uplink"],
         sections["local"],
         sections["store"],
+        sections["health"],
     )
 
 
@@ -210,6 +214,7 @@ OWNERS = {
     "uplink": uplink.parse,
     "local": local.parse,
     "store": store.parse,
+    "health": health.parse,
 }
 """Who reads which section of the site document; the hub accepts it only when all of them do."""
 

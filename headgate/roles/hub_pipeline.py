@@ -19,20 +19,20 @@ from headgate.clock import random_id
 from headgate.columns import Columns
 from headgate.envelope import header, reports
 from headgate.envelope.header import Part
-from headgate.envelope.samples import pack_samples
-from headgate.envelope.windows import pack_windows
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
 from headgate.model import Ack, AlarmEvent, Batch, ClockState, Series, Window
 from headgate.roles.hub_alarms import Alarms, AlarmsTuning
 from headgate.roles.hub_fresh import Fresh, mark_of
+from headgate.roles.hub_packing import Packing
 from headgate.roles.hub_time import HubTime, ReadClock
 from headgate.roles.hub_windows import Windows
 from headgate.store.quarantine import fields_of
 from headgate.store.replay import Journaled
-from headgate.store.state import Queued
-from headgate.store.store import Store
+from headgate.store.state import LedgerRow, Queued
+from headgate.store.store import Store, Tx
 from headgate.timeline import TimeTuning
+from headgate.uplink.config import UplinkConfig
 from headgate.window.config import WindowsConfig
 
 OUTBOX_FACTOR, OUTBOX_BYTES = 3, 256 * 1024
@@ -49,6 +49,7 @@ class PipelineTuning:
 
     Blocks of ten minutes of 1 Hz keep half a byte a sample; until then a sample takes 8 B of memory, and is
     read again from the journal at start. `mark_series`: of a dead bridge, how many are marked at a time.
+    `health_pile_ms`: how old a heartbeat that waits for the cloud is before another joins it.
     """
 
     idle_ms: int = 15_000
@@ -56,6 +57,7 @@ class PipelineTuning:
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
     mark_series: int = 2_000
+    health_pile_ms: int = 3_600_000
     alarms: AlarmsTuning = field(default_factory=AlarmsTuning)
     time: TimeTuning = field(default_factory=TimeTuning)
 
@@ -97,9 +99,21 @@ Told = Callable[[Sequence[Window], Sequence[AlarmEvent]], None]
 """Hears in the store's thread what a seal has just made durable."""
 
 
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """Lines of the ledger that changed, the day before which lines are dropped, numbers kept by name."""
+
+    rows: Sequence[LedgerRow]
+    before_day: int
+    notes: Mapping[str, int]
+
+
 @dataclass(slots=True)
 class Pipeline:
-    """One hub's data path over an open store. Call `recover` first. `told`: see Told."""
+    """One hub's data path over an open store. Call `recover` first. `told`: see Told.
+
+    `raw`: whether samples go to the cloud beside their windows; `uplink`: in which form.
+    """
 
     store: Store
     thing: str
@@ -107,13 +121,17 @@ class Pipeline:
     alarms: AlarmsConfig = ()
     tuning: PipelineTuning = field(default_factory=PipelineTuning)
     read_clock: ReadClock | None = None
+    uplink: UplinkConfig = field(default_factory=UplinkConfig)
     counters: PipelineCounters = field(default_factory=PipelineCounters)
     told: Told | None = None
     watch: Alarms = field(init=False)
+    raw: bool = True
+    _packing: Packing = field(init=False)
     _raw: list[_Raw] = field(default_factory=list)
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
+    _health: list[Part] = field(default_factory=list)
     _time: HubTime = field(init=False)
     _fresh: Fresh = field(init=False)
     _mark_run: int = field(default_factory=random_id)
@@ -129,6 +147,7 @@ class Pipeline:
         self._windows = Windows(self.store, self.windows, self.tuning.idle_ms)
         self.watch = Alarms(self.store, self.thing, self.alarms, self.tuning.alarms)
         self._time = HubTime(self.store, self.report, self.tuning.time, self.read_clock)
+        self._packing = Packing(self.thing, self.uplink, self.store.state.schemas())
         self._fresh = Fresh(self.store.state.fresh(), self.store.table)
 
     @property
@@ -163,6 +182,10 @@ class Pipeline:
         if alarms != self.alarms:
             self.alarms = alarms
             self.watch.change(alarms)
+
+    def set_uplink(self, uplink: UplinkConfig) -> None:
+        """From the next envelope on."""
+        self.uplink = self._packing.config = uplink
 
     def commit(self, arrived: Arrived, boot_ms: int) -> None:
         """Make batches durable in the journal, then take them in. They may be acknowledged after this."""
@@ -228,8 +251,18 @@ class Pipeline:
         self.counters.marked += len(series)
         return arrived
 
-    def seal(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[Queued]:
-        """Pack what waits into envelopes and note it in one transaction, together with the cloud's `acks`.
+    def report_health(self, part: Part, utc_ms: int) -> bool:
+        """Have the newest health told with the next `seal`, unless it would only pile up; returns whether."""
+        waiting, newest_ms = self.store.state.waiting("health")
+        if waiting and 0 <= utc_ms - newest_ms < self.tuning.health_pile_ms:
+            return False
+        self._health = [part]
+        return True
+
+    def seal(
+        self, acks: Iterable[Ack], utc_ms: int, boot_ms: int, booking: Booking | None = None
+    ) -> list[Queued]:
+        """Pack what waits into envelopes and note it in one transaction, `acks` and `booking` with it.
 
         The returned envelopes are durable and may be published.
         """
@@ -251,30 +284,30 @@ class Pipeline:
         if self._time.is_sure:
             self.watch.tick(utc_ms, boot_ms)
         notes = list(self.store.opening.untold)
-        parts = self._parts(utc_ms)
+        acks = list(acks)
+        parts = self._parts(acks, utc_ms, boot_ms)
         parts += [("reports", reports.set_aside(fields_of(note))) for note in notes]
         queued: list[Queued] = []
-        acks = list(acks)
-        size_bytes = sum(len(part.text) for _, part in parts)
+        booked = booking is not None and booking.rows
+        size_bytes = sum(len(part.text) + len(part.data) for _, part in parts)
         self.deferred = bool(parts) and not self.room(
             OUTBOX_FACTOR * size_bytes + OUTBOX_BYTES * (1 + bool(acks))
         )
         if self.deferred:
-            if acks:
+            if acks or booked:
                 with self.store.begin() as tx:
-                    for ack in acks:
-                        tx.acknowledge(ack)
+                    _note(tx, acks, booking)
             return []
         fresh, boots = self._fresh.unsaved(), self._time.unsaved()
-        if parts or acks or fresh or self._end != self.store.progress.packed:
+        if parts or acks or fresh or booked or self._end != self.store.progress.packed:
             with self.store.begin() as tx:
-                for ack in acks:
-                    tx.acknowledge(ack)
+                tx.add_schemas(self._packing.fresh())
+                _note(tx, acks, booking)
                 for stream, part in parts:
                     seal = partial(header.seal, part)
                     live = stream != "backlog"
                     queued.append(
-                        tx.enqueue(stream, header.SCHEMA, seal, part.samples, live=live, sealed_ms=utc_ms)
+                        tx.enqueue(stream, part.schema, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
                 tx.told(notes)
                 tx.windows_closed(self._windows.closed_until())
@@ -290,11 +323,12 @@ class Pipeline:
             if self.told is not None:
                 self.told(self._closed, self.watch.events)
             self._fresh.were_saved(fresh)
+            self._packing.were_saved()
             self._time.were_saved(boots)
             self.watch.were_saved()
             self.counters.windows += sum(not window.revision for window in self._closed)
             self.counters.corrected += sum(window.revision > 0 for window in self._closed)
-            self._raw, self._closed, self._reports = [], [], []
+            self._raw, self._closed, self._reports, self._health = [], [], [], []
         self._seal_blocks(boot_ms)
         return queued
 
@@ -385,22 +419,25 @@ class Pipeline:
             return
         self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
 
-    def _parts(self, utc_ms: int) -> list[tuple[str, Part]]:
-        room_bytes = header.room_bytes(self.thing)
+    def _parts(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[tuple[str, Part]]:
         live_from_ms = utc_ms - self.tuning.live_age_ms
-        parts = [("alarms", part) for part in self.watch.parts()]
-        parts += [("reports", part) for part in self._reports]
+        parts: list[tuple[str, Part]] = []
         for stream, live in (("live", True), ("backlog", False)):
             for clock in ClockState:
                 groups = [
                     raw.columns
                     for raw in self._raw
-                    if raw.clock is clock and (raw.newest_ms >= live_from_ms) is live
+                    if self.raw and raw.clock is clock and (raw.newest_ms >= live_from_ms) is live
                 ]
-                parts += [(stream, part) for part in pack_samples(groups, clock, room_bytes)]
+                packed = self._packing.samples(groups, clock, boot_ms)
+                parts += [("plain" if part.kind == "plain" else stream, part) for part in packed]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
-            parts += [(stream, part) for part in pack_windows(closed, room_bytes)]
-        return parts
+            parts += [(stream, part) for part in self._packing.windows(closed, boot_ms)]
+        told = [*self._packing.reports(acks, boot_ms), *self._reports]
+        first = [("alarms", part) for part in self.watch.parts()]
+        first += [("reports", part) for part in told]
+        first += [("health", part) for part in self._health]
+        return first + parts
 
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""
@@ -420,3 +457,10 @@ class Pipeline:
             return
         self._blocks_boot_ms = boot_ms
         self.store.seal_blocks(self._end)
+
+
+def _note(tx: Tx, acks: Iterable[Ack], booking: Booking | None) -> None:
+    for ack in acks:
+        tx.acknowledge(ack)
+    if booking is not None:
+        tx.book(booking.rows, booking.before_day, booking.notes)

@@ -67,6 +67,13 @@ class Pulse:
         life = self._lives.get(bridge)
         return life is not None and life.quiet_ms >= self._silence_ms
 
+    def quiet_ms(self) -> dict[str, int | None]:
+        """For how long each bridge has been silent; None of one that answers, or is not overdue yet."""
+        return {
+            bridge: life.quiet_ms if life.quiet_ms > self._step_ms or life.run_id is None else None
+            for bridge, life in self._lives.items()
+        }
+
     def was_stopped(self, bridge: str) -> bool:
         """Whether it said so before it fell silent."""
         life = self._lives.get(bridge)

@@ -39,7 +39,7 @@ Offer = Callable[[Sequence[Queued]], None]
 class HubRequests:
     """Everything about requests in one hub. `offer` tells the uplink of envelopes that were queued.
 
-    `reader` runs queries, beside the `writer`.
+    `reader` runs queries, beside the `writer`. `usage` gives the ledger's lines.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class HubRequests:
         offer: Offer,
         *,
         tuning: DeskTuning | None = None,
+        usage: Callable[[], Sequence[Mapping[str, object]]] = tuple,
     ) -> None:
         self.directory = Directory()
         self._permits = Permits()
@@ -65,7 +66,7 @@ class HubRequests:
         self._ledger = Ledger(store, thing, Audit(root.audit), ReplySpool(root.replies))
         self._news = FileNews(bus, clock)
         operations = HubOperations(
-            bus, clock, self.directory, History(store, reader), self._news, self._permits
+            bus, clock, self.directory, History(store, reader), self._news, self._permits, usage
         )
         self._desk = Desk(
             self._ledger, writer, clock, operations.mapping(), offer, fetch_args, tuning or DeskTuning()

@@ -17,8 +17,8 @@ _TABLE = """
 CREATE TABLE IF NOT EXISTS leaving(path TEXT PRIMARY KEY, part TEXT NOT NULL, whole TEXT NOT NULL)
 WITHOUT ROWID
 """
-_ORDER = ("stream = 'backlog'", "stream = 'live'")
-_LAST = "stream NOT IN ('backlog', 'live') AND " + " AND ".join(
+_ORDER = ("stream = 'backlog'", "stream IN ('live', 'plain')")
+_LAST = "stream NOT IN ('backlog', 'live', 'plain') AND " + " AND ".join(
     f"""instr(body, CAST('"report":{{"type":"{name}"' AS BLOB)) = 0""" for name in RECORDS
 )
 

@@ -52,9 +52,16 @@ _ADDED = """
 CREATE TABLE IF NOT EXISTS fresh(bridge TEXT, dictionary BLOB, looks BLOB NOT NULL,
                                  PRIMARY KEY(bridge, dictionary)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS told(id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS days(day INTEGER PRIMARY KEY)
+CREATE TABLE IF NOT EXISTS days(day INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS schemas(id BLOB PRIMARY KEY, rows TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS ledger(day INTEGER, way TEXT, kind TEXT, again INTEGER, basic_ingest INTEGER,
+                                  messages INTEGER NOT NULL, bytes INTEGER NOT NULL, units INTEGER NOT NULL,
+                                  PRIMARY KEY(day, way, kind, again, basic_ingest)) WITHOUT ROWID
 """
 """Came later, to files of the same version: a hub that does not know it does without."""
+
+LedgerRow = tuple[int, str, str, int, int, int, int, int]
+"""day, way, kind, again, basic_ingest, messages, bytes, units (headgate/uplink/ledger.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,36 @@ class Queued:
     row: int
     sealed_ms: int
     envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxPart:
+    """Some of the outbox's rows: of these streams `only`, or of all `but` these; of them those with samples,
+    or without; live ones, or others.
+    """
+
+    only: tuple[str, ...] = ()
+    but: tuple[str, ...] = ()
+    samples: bool | None = None
+    live: bool | None = None
+
+    def where(self) -> str:
+        """The condition, with a `?` for each of `streams`."""
+        streams = ", ".join("?" * len(self.streams))
+        found = [f"stream {'IN' if self.only else 'NOT IN'} ({streams})"] if self.streams else []
+        if self.samples is not None:
+            found.append(f"samples {'>' if self.samples else '='} 0")
+        if self.live is not None:
+            found.append(f"live = {int(self.live)}")
+        return " AND ".join(found) or "1"
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """What the condition names."""
+        return self.only or self.but
+
+
+EVERYTHING = OutboxPart()
 
 
 class State:
@@ -150,19 +187,47 @@ class State:
         rows = self._db.execute("SELECT bridge, dictionary, looks FROM fresh")
         return {(bridge, key): zlib.decompress(looks) for bridge, key, looks in rows}
 
+    def ledger(self) -> list[LedgerRow]:
+        """What messages amounted to, by day and kind."""
+        return list(self._db.execute("SELECT * FROM ledger"))
+
+    def note(self, name: str) -> int:
+        """A number that was kept under this name; 0 where there is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def schemas(self) -> dict[bytes, tuple[Series, ...]]:
+        """Schemas of codec compact by their ids."""
+        rows = self._db.execute("SELECT id, rows FROM schemas")
+        return {key: table_from_rows(json.loads(text)) for key, text in rows}
+
+    def put_schema(self, key: bytes, rows: Sequence[Series]) -> None:
+        """Keep one; it never changes."""
+        text = json.dumps([series_row(series) for series in rows])
+        self._db.execute("INSERT OR IGNORE INTO schemas VALUES(?, ?)", (key, text))
+
     # The outbox.
+
+    def waiting(self, stream: str) -> tuple[int, int]:
+        """How many envelopes of a stream wait, and when the newest of them was sealed (UTC ms, or 0)."""
+        found = self._db.execute("SELECT count(*), max(sealed_ms) FROM outbox WHERE stream = ?", (stream,))
+        count, newest_ms = found.fetchone()
+        return count, newest_ms or 0
 
     def outbox_size(self) -> tuple[int, int]:
         """How many envelopes wait, and their bytes."""
         count, size_bytes = self._db.execute("SELECT count(*), total(length(body)) FROM outbox").fetchone()
         return count, int(size_bytes)
 
-    def queued(self, after_row: int, limit: int, *, live: bool | None = None) -> list[Queued]:
-        """At most `limit` waiting envelopes behind `after_row`, in the order of sealing."""
-        only = "" if live is None else f"AND live = {int(live)}"
+    def queued(self, after_row: int, limit: int, part: OutboxPart = EVERYTHING) -> list[Queued]:
+        """At most `limit` waiting envelopes of that part behind `after_row`, in the order of sealing."""
+        where = f"id > ? AND {part.where()} ORDER BY id LIMIT ?"
+        if part.only:
+            # Found by their stream (`+id` keeps the rows' order from being scanned): few among very many.
+            inner = where.replace("id >", "+id >").replace("BY id", "BY +id")
+            where = f"id IN (SELECT id FROM outbox WHERE {inner}) ORDER BY id"
         rows = self._db.execute(
-            f"SELECT {OUTBOX}, sum FROM outbox WHERE id > ? {only} ORDER BY id LIMIT ?",
-            (after_row, limit),
+            f"SELECT {OUTBOX}, sum FROM outbox WHERE {where}", (after_row, *part.streams, limit)
         ).fetchall()
         for row in rows:
             if row[-1] not in (None, outbox_sum(row[1:-1])):
@@ -217,6 +282,14 @@ class State:
         rows = [(name, getattr(progress, name)) for name in Progress.__dataclass_fields__]
         self._db.executemany("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", rows)
 
+    def numbers(self) -> dict[str, int]:
+        """The numbers kept for others under names of theirs."""
+        return dict(self._db.execute("SELECT key, value FROM meta"))
+
+    def put_numbers(self, numbers: Mapping[str, int]) -> None:
+        """Store numbers under names that no position has."""
+        self._db.executemany("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", numbers.items())
+
     def put_runs(self, runs: Mapping[tuple[str, int], int], touched: int) -> None:
         """Store how far runs were taken; only the newest RUNS_KEPT of a bridge stay."""
         rows = [(bridge, f"{run_id:016x}", up_to, touched) for (bridge, run_id), up_to in runs.items()]
@@ -259,6 +332,11 @@ class State:
             if looks is not None:
                 row = (*key, zlib.compress(looks, 1))
                 self._db.execute("INSERT INTO fresh(bridge, dictionary, looks) VALUES(?, ?, ?)", row)
+
+    def put_ledger(self, rows: Sequence[LedgerRow], before_day: int) -> None:
+        """Store lines of the ledger, and drop those of older days."""
+        self._db.executemany("INSERT OR REPLACE INTO ledger VALUES(?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        self._db.execute("DELETE FROM ledger WHERE day < ?", (before_day,))
 
     def told(self) -> set[str]:
         """Which notes of files set aside are in envelopes."""

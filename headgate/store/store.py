@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -37,7 +38,7 @@ from headgate.store.replay import Journaled, replayed
 from headgate.store.requests import RequestRows
 from headgate.store.segments import RecordKind, segment_of, start_of_segment
 from headgate.store.shed_rows import Candidate, Leaving
-from headgate.store.state import Progress, Queued, State, table_text
+from headgate.store.state import EVERYTHING, LedgerRow, OutboxPart, Progress, Queued, State, table_text
 from headgate.store.tables import save_table
 from headgate.store.windows_file import newest_through
 
@@ -114,10 +115,16 @@ class Store:
         self._compacted_segment = 0
         self._numbered: dict[int, Shape] = {}
         self._outbox_count, self._outbox_bytes = self.state.outbox_size()
+        self._numbers: Mapping[str, int] = {}
 
     def close(self) -> None:
         """Close all files and release the root; what is in no finished transaction is dropped."""
         self._opened.close()
+
+    @property
+    def root(self) -> Path:
+        """The state root's folder."""
+        return self._root
 
     @property
     def progress(self) -> Progress:
@@ -321,16 +328,20 @@ class Store:
         """The oldest waiting envelopes, live or not, of together at most `limit_bytes` (at least one)."""
         taken: list[Envelope] = []
         size_bytes = 0
-        for item in self.state.queued(0, limit_bytes // 64 + 1, live=live):
+        for item in self.state.queued(0, limit_bytes // 64 + 1, OutboxPart(live=live)):
             size_bytes += len(item.envelope.body)
             if taken and size_bytes > limit_bytes:
                 break
             taken.append(item.envelope)
         return taken
 
-    def queued(self, after_row: int, limit: int) -> list[Queued]:
-        """Waiting envelopes sealed after the one in `after_row`, oldest first."""
-        return self.state.queued(after_row, limit)
+    def queued(self, after_row: int, limit: int, part: OutboxPart = EVERYTHING) -> list[Queued]:
+        """Waiting envelopes of that part sealed after the one in `after_row`, oldest first."""
+        return self.state.queued(after_row, limit, part)
+
+    def remember(self, numbers: Mapping[str, int]) -> None:
+        """Keep these numbers with the next transaction of state.db that is made anyway."""
+        self._numbers = dict(numbers)
 
     def _found_damaged(self, day: int, why: str) -> None:
         """What is left of the file takes its place with the next seal; until then it is read around."""
@@ -391,6 +402,7 @@ class Store:
         for stream in self._seqs:
             state.put_stream_end(stream, *self._ends[stream])
         state.put_progress(self._progress)
+        state.put_numbers(self._numbers)
         days = [day for day in self._blocks.days() if day not in self._shed_days]  # those may go
         if days != self._days:
             state.put_days(days)
@@ -458,6 +470,12 @@ class Tx:
         self._store._outbox_bytes += len(envelope.body)
         return Queued(row, sealed_ms, envelope)
 
+    def add_schemas(self, pages: Iterable[tuple[bytes, Sequence[Series]]]) -> None:
+        """Keep the schemas of codec compact that envelopes refer to from now on."""
+        for key, rows in pages:
+            self._state()
+            self._store.state.put_schema(key, rows)
+
     def acknowledge(self, ack: Ack) -> int:
         """Delete what the cloud holds; returns how many envelopes."""
         self._state()
@@ -482,6 +500,12 @@ class Tx:
         """By bridge and table, a byte for each series: 1 where its last sample was not bad; None: no more."""
         self._state()
         self._store.state.put_fresh(changed)
+
+    def book(self, rows: Sequence[LedgerRow], before_day: int, notes: Mapping[str, int]) -> None:
+        """Lines of the ledger, older days dropped, and numbers to keep by name."""
+        self._state()
+        self._store.state.put_ledger(rows, before_day)
+        self._store.state.put_numbers(notes)
 
     def doubted(self, ranges: Iterable[Range]) -> None:
         """Where samples of uncertain time may lie."""

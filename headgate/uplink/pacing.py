@@ -21,9 +21,9 @@ class UplinkTuning:
     max_in_flight: int = 4
     max_unacknowledged_bytes: int = SPOOLER_BYTES * 6 // 10
     backlog_part: float = 0.75
-    """Of the unacknowledged bytes, what the backlog may take: live data always finds room."""
-    backlog_share: float = 0.25
-    """Backlog envelopes per live one while both wait."""
+    """Of the unacknowledged bytes, what all but live and alarms may take: live data finds room."""
+    alarms_part: float = 1.5
+    """And what alarms may take: they go also when all of it waits for the cloud's word."""
     live_age_ms: int = 30_000
     live_bytes: int = 1_000_000
     """Live envelopes kept in memory; more are read from the outbox in their turn."""
@@ -45,6 +45,13 @@ class Bucket:
         self._burst = burst
         self._tokens = burst
         self._at_ms: int | None = None
+
+    @classmethod
+    def half_a_second(cls, rate_per_s: float) -> Bucket:
+        """A bucket that holds what comes back in half a second, so that no second sees more than 1.5 times
+        the rate.
+        """
+        return cls(rate_per_s, rate_per_s / 2)
 
     def wait_ms(self, tokens: float, now_ms: int) -> int:
         """How long until so many tokens are there; 0 when they are. More than the burst count as it."""

@@ -1,19 +1,19 @@
-"""Decides what to send next: alarms, live, what was lost on the way, the backlog. Pure; time is told.
-
-Rows of the outbox up to the cursor are in memory here (live, backlog or unacknowledged) or done with; those
-behind it are read when their turn comes.
-"""
+"""Decides what to send next, and when: lanes in turn, the connection's limits, back-off. Time is told."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from headgate.model import Ack
-from headgate.store.state import Queued
-from headgate.uplink.acks import AckBook, covers
+from headgate.store.state import OutboxPart, Queued
+from headgate.uplink.acks import AckBook
+from headgate.uplink.awaiting import Awaiting
+from headgate.uplink.lanes import ON_DISK, Lane, LaneQueue, drop_covered, lane_of, wire_bytes
+from headgate.uplink.meter import Meter
 from headgate.uplink.pacing import Bucket, UplinkTuning
+from headgate.uplink.turns import Turns
 
 
 @dataclass(slots=True)
@@ -27,134 +27,115 @@ class UplinkCounters:
     offline: int = 0
 
 
-@dataclass(slots=True)
-class _Sent:
-    item: Queued
-    sent_ms: int
-    attempts: int = 1
-    in_flight: bool = True
-
-
-MAX_ALARMS = 256
-"""Alarms kept in memory ahead of all else; more are read from the outbox in their turn."""
-
-
 class Planner:
     """The state of one uplink. Publish what `next` returns, then call `done`, `failed` or `refused`."""
 
-    def __init__(self, tuning: UplinkTuning | None = None) -> None:
+    def __init__(self, tuning: UplinkTuning | None = None, meter: Meter | None = None) -> None:
         self.tuning = tuning or UplinkTuning()
         self.counters = UplinkCounters()
+        self.meter = meter or Meter()
+        self._queues = {lane: LaneQueue(part) for lane, part in ON_DISK.items()}
         self._live: deque[Queued] = deque()
         self._live_bytes = 0
-        self._alarms: deque[Queued] = deque()
-        self._backlog: deque[Queued] = deque()
-        self._unacknowledged: dict[int, _Sent] = {}  # by row, the longest waiting first
-        self._unacknowledged_bytes = 0
-        self._in_flight = 0
-        self._cursor = 0
-        self._all_read = False
-        self._newest_row = 0
-        self._asked_at_row = 0
+        self._awaiting = Awaiting(self.tuning)
         self._acks = AckBook()
-        self._credit = 0.0
-        self._publishes = Bucket(self.tuning.publishes_per_s, self.tuning.publishes_per_s / 2)
-        self._bytes = Bucket(self.tuning.bytes_per_s, self.tuning.bytes_per_s / 2)
+        self._turns = Turns()
+        self.set_limits(None, None)
         self._blocked_until_ms = 0
         self._retry_ms = self.tuning.retry_first_ms
-        self._progress_ms: int | None = None
-        self._resumed_ms = 0
-        self._probe_after_ms = self.tuning.resend_after_ms
-        self._probed_ms = 0
 
     @property
     def unacknowledged_bytes(self) -> int:
         """What was handed to the nucleus and is not known to be in the cloud."""
-        return self._unacknowledged_bytes
+        return self._awaiting.size_bytes
 
     @property
     def offline(self) -> bool:
         """Whether the nucleus has said no for so long that it is no passing fullness."""
         return self._retry_ms > self.tuning.offline_after_ms
 
+    def set_limits(
+        self,
+        publishes_per_s: float | None,
+        bytes_per_s: float | None,
+        shares: Mapping[Lane, float] | None = None,
+    ) -> None:
+        """Other limits and shares from now on; None: the tuning's."""
+        self._publishes = Bucket.half_a_second(publishes_per_s or self.tuning.publishes_per_s)
+        self._bytes = Bucket.half_a_second(bytes_per_s or self.tuning.bytes_per_s)
+        self._turns = Turns(shares)
+
     # What there is to send.
 
     def offer(self, sealed: Sequence[Queued]) -> None:
         """Tell of envelopes just sealed, in the order of their rows."""
         for item in sealed:
-            self._newest_row = item.row
-            if self._all_read:
-                self._cursor = item.row
-            if self._is_alarm(item):
-                self._alarms.append(item)
-            elif item.envelope.live:
+            lane = lane_of(item.envelope)
+            if lane is Lane.LIVE:
                 self._live.append(item)
                 self._live_bytes += len(item.envelope.body)
-            elif self._all_read:
-                self._cursor = item.row - 1
-                self._all_read = False
+                self._queues[Lane.BACKLOG].pass_over(item.row)
+            else:
+                self._queues[lane].offer(item)
         while self._live_bytes > self.tuning.live_bytes:
-            self._forget_oldest(self._live)
-        while len(self._alarms) > MAX_ALARMS:
-            self._forget_oldest(self._alarms)
+            self._forget_oldest_live()
 
-    def wants_rows_after(self) -> int | None:
-        """The row behind which the outbox is to be read next; None while that is not needed."""
-        if self._backlog or self._all_read:
-            return None
-        self._asked_at_row = self._newest_row
-        return self._cursor
+    def wants_rows(self) -> tuple[Lane, OutboxPart, int] | None:
+        """Of which lane, which part of the outbox is to be read next, behind which row."""
+        for lane, queue in self._queues.items():
+            after_row = queue.wants_rows_after()
+            if after_row is not None:
+                return lane, queue.part, after_row
+        return None
 
-    def rows(self, after_row: int, found: Sequence[Queued], *, last: bool) -> None:
-        """What was read behind `after_row`; `last`: there is nothing more."""
-        if after_row != self._cursor:  # the cursor went back meanwhile
-            return
-        known = {item.row for item in self._live} | {item.row for item in self._alarms}
-        for item in found:
-            if (
-                item.row not in known
-                and item.row not in self._unacknowledged
-                and not self._acks.covers(item.envelope.id)
-            ):
-                first = self._is_alarm(item) and len(self._alarms) < MAX_ALARMS
-                (self._alarms if first else self._backlog).append(item)
-        if found:
-            self._cursor = found[-1].row
-        if last:  # what was offered after the question may not be among what was found
-            self._cursor = max(self._cursor, self._asked_at_row)
-            self._all_read = self._newest_row <= self._cursor
+    def rows(self, lane: Lane, after_row: int, found: Sequence[Queued], *, last: bool) -> None:
+        """What was read of that lane behind `after_row`; `last`: there is nothing more."""
+        live = {item.row for item in self._live}
+
+        def known(item: Queued) -> bool:
+            return item.row in live or item.row in self._awaiting or self._acks.covers(item.envelope.id)
+
+        self._queues[lane].rows(after_row, found, known, last=last)
 
     # What to do now.
 
     def next(self, now_ms: int, utc_ms: int) -> Queued | None:
         """The envelope to publish now, or None: see `wake_ms`."""
         self._age_live(utc_ms)
-        if self._held_back(now_ms):
+        if now_ms < self._blocked_until_ms or self._awaiting.in_flight >= self._max_in_flight():
             return None
-        item = self._pick(now_ms)
-        if item is None or self._tokens_wait_ms(item, now_ms):
+        found = self._pick(now_ms, utc_ms)
+        if found is None or self._tokens_wait_ms(found[1], now_ms):
             return None
-        self._start(item, now_ms)
-        return item
+        self._start(*found, now_ms)
+        return found[1]
 
-    def wake_ms(self, now_ms: int) -> int | None:
+    def wake_ms(self, now_ms: int, utc_ms: int) -> int | None:
         """When `next` may have something although nothing was told meanwhile; None: not by time alone."""
-        times = [now_ms + self.tuning.live_age_ms] if self._live else []
         if self._blocked_until_ms > now_ms:
             return self._blocked_until_ms
-        if self._in_flight >= self._max_in_flight():
+        if self._awaiting.in_flight >= self._max_in_flight():
             return None
-        item = self._pick(now_ms)
-        if item is not None:
-            times.append(now_ms + max(1, self._tokens_wait_ms(item, now_ms)))
-        times += [self._due_ms(sent) for sent in self._unacknowledged.values() if not sent.in_flight]
+        times = [now_ms + self.tuning.live_age_ms] if self._live else []
+        found = self._pick(now_ms, utc_ms)
+        if found is not None:
+            times.append(now_ms + self._tokens_wait_ms(found[1], now_ms))
+        # What is due and held back is due again when its lane may go, not at once.
+        times += [due_ms for due_ms in self._awaiting.due_times_ms() if due_ms > now_ms]
+        held = (self.meter.wait_ms(lane, utc_ms) for lane in self._waiting_lanes(now_ms))
+        times += [now_ms + wait_ms for wait_ms in held if wait_ms]
         return max(min(times), now_ms + 1) if times else None
+
+    def held(self, now_ms: int, utc_ms: int) -> Mapping[Lane, str]:
+        """The lanes in which something waits that the metered link does not let go, and why."""
+        reasons = {lane: self.meter.held(lane, utc_ms) for lane in self._waiting_lanes(now_ms)}
+        return {lane: why for lane, why in reasons.items() if why}
 
     # What came of it.
 
     def done(self, row: int) -> None:
         """The nucleus took it; it waits for the cloud's word now."""
-        sent = self._land(row)
+        sent = self._awaiting.land(row)
         if sent is not None and sent.attempts > 1:
             self.counters.resent += 1
         else:
@@ -165,13 +146,10 @@ class Planner:
     def failed(self, row: int, now_ms: int) -> None:
         """The nucleus cannot take anything now; back off."""
         self.counters.offline += 1
-        sent = self._land(row)
+        sent = self._awaiting.land(row)
         if sent is not None and sent.attempts == 1:
-            self._remove(row)
-            front = self._live if sent.item.envelope.live else self._backlog
-            front = self._alarms if self._is_alarm(sent.item) else front
-            front.appendleft(sent.item)
-            self._live_bytes += len(sent.item.envelope.body) if front is self._live else 0
+            self._awaiting.remove(row)
+            self._put_back(sent.item)
         if now_ms >= self._blocked_until_ms:  # those in flight together fail once
             self._blocked_until_ms = now_ms + self._retry_ms
             self._retry_ms = min(2 * self._retry_ms, self.tuning.retry_max_ms)
@@ -179,140 +157,108 @@ class Planner:
     def refused(self, row: int) -> None:
         """The nucleus will not take this one; it is tried again as if lost, for the reason may go away."""
         self.counters.refused += 1
-        self._land(row)
+        self._awaiting.land(row)
 
     def acknowledge(self, ack: Ack, now_ms: int) -> int:
         """Take in the cloud's word; returns how many envelopes it freed."""
-        self._acks.note(ack)
-        freed = [row for row, sent in self._unacknowledged.items() if covers(ack, sent.item.envelope.id)]
-        for row in freed:
-            self._remove(row)
-        waiting = len(self._backlog) + len(self._live) + len(self._alarms)
-        self._backlog = deque(item for item in self._backlog if not covers(ack, item.envelope.id))
-        self._live = deque(item for item in self._live if not covers(ack, item.envelope.id))
-        self._alarms = deque(item for item in self._alarms if not covers(ack, item.envelope.id))
+        ack = self._acks.note(ack)
+        count = self._awaiting.acknowledge(ack)
+        count += sum(queue.forget(ack) for queue in self._queues.values())
+        count += drop_covered(self._live, ack)
         self._live_bytes = sum(len(item.envelope.body) for item in self._live)
-        count = len(freed) + waiting - len(self._backlog) - len(self._live) - len(self._alarms)
         if count:
-            self._progressed(now_ms)
+            self._awaiting.progressed(now_ms)
+            self._blocked_until_ms = 0  # what was backing off may try at once
         self.counters.acknowledged += count
         return count
+
+    def settle(self, row: int, ack: Ack, now_ms: int) -> None:
+        """The nucleus took it, and that is all that is waited for; `ack` is all that it took of its epoch."""
+        self._acks.note(ack)
+        if row in self._awaiting:
+            self._awaiting.remove(row)
+            self.counters.acknowledged += 1
+        self._awaiting.progressed(now_ms)
+        self._blocked_until_ms = 0
 
     def forget(self, rows: Collection[int]) -> None:
         """These are no longer in the outbox, though the cloud has not said that it holds them."""
         gone = set(rows)
         if not gone:
             return
-        for row in gone & self._unacknowledged.keys():
-            self._remove(row)
-        self._backlog = deque(item for item in self._backlog if item.row not in gone)
+        self._awaiting.forget(gone)
+        for queue in self._queues.values():
+            queue.forget_rows(gone)
         self._live = deque(item for item in self._live if item.row not in gone)
-        self._alarms = deque(item for item in self._alarms if item.row not in gone)
         self._live_bytes = sum(len(item.envelope.body) for item in self._live)
 
     # The parts.
-
-    def _held_back(self, now_ms: int) -> bool:
-        return now_ms < self._blocked_until_ms or self._in_flight >= self._max_in_flight()
 
     def _max_in_flight(self) -> int:
         """One alone while the nucleus last said no, so that it is asked and not stormed."""
         return 1 if self._retry_ms > self.tuning.retry_first_ms else self.tuning.max_in_flight
 
-    def _pick(self, now_ms: int) -> Queued | None:
-        if self._alarms and self._has_room(self._alarms[0], 1.0):
-            return self._alarms[0]
-        again = self._due_again(now_ms)
-        live = self._live[0] if self._live and self._has_room(self._live[0], 1.0) else None
-        part = self.tuning.backlog_part
-        old = self._backlog[0] if self._backlog and self._has_room(self._backlog[0], part) else None
-        if live is not None and not (self._credit >= 1 and (again or old)):
-            return live
-        return again or old
-
-    def _has_room(self, item: Queued, part: float) -> bool:
-        size_bytes = self._unacknowledged_bytes + len(item.envelope.body)
-        return size_bytes <= self.tuning.max_unacknowledged_bytes * part
-
-    def _due_again(self, now_ms: int) -> Queued | None:
-        for sent in self._unacknowledged.values():
-            if not sent.in_flight and now_ms >= self._due_ms(sent):
-                return sent.item
+    def _pick(self, now_ms: int, utc_ms: int) -> tuple[Lane, Queued] | None:
+        """Whose turn it is and may go. What was lost goes with the backlog, ahead of it; alarms at once."""
+        again: dict[Lane, Queued] = {}
+        for item in self._awaiting.due(now_ms):
+            lane = lane_of(item.envelope)
+            if not self.meter.wait_ms(lane, utc_ms):
+                again.setdefault(lane if lane is Lane.ALARMS else Lane.BACKLOG, item)
+        for lane in self._turns.order():
+            if lane in again:
+                return lane, again[lane]
+            head = self._head(lane)
+            if head and self._has_room(head, lane) and not self.meter.wait_ms(lane, utc_ms):
+                return lane, head
         return None
 
-    @staticmethod
-    def _is_alarm(item: Queued) -> bool:
-        return item.envelope.id.stream == "alarms"
+    def _head(self, lane: Lane) -> Queued | None:
+        if lane is Lane.LIVE:
+            return self._live[0] if self._live else None
+        return self._queues[lane].head
 
-    def _due_ms(self, sent: _Sent) -> int:
-        """When to send it again. While nothing at all is acknowledged, one envelope is sent as a probe at
-        growing intervals; the others wait, because they may still lie in the nucleus.
-        """
-        first_ms = self.tuning.resend_after_ms
-        if self._progress_ms is not None and self._progress_ms >= sent.sent_ms:
-            wait_ms = min(first_ms << min(sent.attempts - 1, 8), self.tuning.resend_max_ms)
-            return max(sent.sent_ms, self._resumed_ms) + wait_ms
-        since_ms = max(self._probed_ms, self._progress_ms or 0)
-        return max(sent.sent_ms + first_ms, since_ms + self._probe_after_ms)
+    def _waiting_lanes(self, now_ms: int) -> set[Lane]:
+        again = {lane_of(item.envelope) for item in self._awaiting.due(now_ms)}
+        return again | {lane for lane in Lane if self._head(lane) is not None}
+
+    def _has_room(self, item: Queued, lane: Lane) -> bool:
+        """Live data finds room beside the backlog, and alarms beside all else; all of it is bounded."""
+        tuning = self.tuning
+        part = {Lane.ALARMS: tuning.alarms_part, Lane.LIVE: 1.0}.get(lane, tuning.backlog_part)
+        size_bytes = self._awaiting.size_bytes + len(item.envelope.body)
+        return size_bytes <= tuning.max_unacknowledged_bytes * part
 
     def _tokens_wait_ms(self, item: Queued, now_ms: int) -> int:
-        size_bytes = len(item.envelope.body)
+        size_bytes = wire_bytes(item.envelope)
         return max(self._publishes.wait_ms(1, now_ms), self._bytes.wait_ms(size_bytes, now_ms))
 
-    def _start(self, item: Queued, now_ms: int) -> None:
+    def _start(self, lane: Lane, item: Queued, now_ms: int) -> None:
         self._publishes.take(1, now_ms)
-        self._bytes.take(len(item.envelope.body), now_ms)
-        self._in_flight += 1
-        sent = self._unacknowledged.pop(item.row, None)
-        if sent is not None:
-            if self._progress_ms is None or self._progress_ms < sent.sent_ms:
-                self._probed_ms = now_ms
-                self._probe_after_ms = min(2 * self._probe_after_ms, self.tuning.resend_max_ms)
-            sent.sent_ms, sent.in_flight, sent.attempts = now_ms, True, sent.attempts + 1
-            self._unacknowledged[item.row] = sent
-            self._credit = max(0.0, self._credit - 1)
-            return
-        if self._alarms and self._alarms[0] is item:
-            self._alarms.popleft()
-        elif self._live and self._live[0] is item:
-            self._live.popleft()
-            self._live_bytes -= len(item.envelope.body)
-            self._credit = min(1.0, self._credit + self.tuning.backlog_share)
+        self._bytes.take(wire_bytes(item.envelope), now_ms)
+        self._turns.took(lane)
+        if item.row not in self._awaiting:
+            if lane is Lane.LIVE:
+                self._live.popleft()
+                self._live_bytes -= len(item.envelope.body)
+            else:
+                self._queues[lane].items.popleft()
+        self._awaiting.start(item, now_ms)
+
+    def _put_back(self, item: Queued) -> None:
+        lane = lane_of(item.envelope)
+        if lane is Lane.LIVE:
+            self._live.appendleft(item)
+            self._live_bytes += len(item.envelope.body)
         else:
-            self._backlog.popleft()
-            self._credit = max(0.0, self._credit - 1)
-        self._unacknowledged[item.row] = _Sent(item, now_ms)
-        self._unacknowledged_bytes += len(item.envelope.body)
-
-    def _land(self, row: int) -> _Sent | None:
-        self._in_flight -= 1
-        sent = self._unacknowledged.get(row)
-        if sent is not None:
-            sent.in_flight = False
-        return sent
-
-    def _remove(self, row: int) -> None:
-        sent = self._unacknowledged.pop(row)
-        self._unacknowledged_bytes -= len(sent.item.envelope.body)
-
-    def _progressed(self, now_ms: int) -> None:
-        silent = self._progress_ms is None or now_ms - self._progress_ms >= self.tuning.resend_after_ms
-        if silent:
-            self._resumed_ms = now_ms
-        self._progress_ms = now_ms
-        # Word from the cloud says that there is a connection: what was backing off may try at once.
-        self._blocked_until_ms = 0
-        self._probe_after_ms = self.tuning.resend_after_ms
+            self._queues[lane].items.appendleft(item)
 
     def _age_live(self, utc_ms: int) -> None:
         while self._live and utc_ms - self._live[0].sealed_ms > self.tuning.live_age_ms:
-            self._forget_oldest(self._live)
+            self._forget_oldest_live()
 
-    def _forget_oldest(self, waiting: deque[Queued]) -> None:
+    def _forget_oldest_live(self) -> None:
         """Leave it to the outbox: it will be read again as backlog."""
-        item = waiting.popleft()
-        self._live_bytes -= len(item.envelope.body) if waiting is self._live else 0
-        if item.row <= self._cursor:
-            self._cursor = min([item.row, *(waiting.row for waiting in self._backlog)]) - 1
-            self._backlog.clear()
-            self._all_read = False
+        item = self._live.popleft()
+        self._live_bytes -= len(item.envelope.body)
+        self._queues[Lane.BACKLOG].go_back(item.row)

@@ -16,6 +16,7 @@ examples:
   headgate --thing gw-7 query meter-a/voltage_l1 --from -10m
   headgate --thing gw-7 write boiler/setpoint=21.5
   headgate --thing gw-7 scan ble
+  headgate gateways                              who is there, how they are, what they cost
   headgate --thing gw-7 files
   headgate --thing gw-7 fetch logs/2026-01-31.log -o today.log
   headgate jobs create read meter-a/voltage_l1 --group site-berlin --wait
@@ -46,12 +47,13 @@ def build() -> Parser:
     command("read", "read series, registers or characteristics now", "read:run", _read)
     command("write", "write values, where the gateway's site document allows it", "write:run", _write)
     command("query", "history that the gateway keeps", "query:run", _query)
-    command("list", "what a gateway has: devices, series or files", "listing:run", _listing)
+    command("list", "what a gateway has: devices, series, files, or what it used", "listing:run", _listing)
     _scans(commands.add_parser("scan", help="what is in the air, or on a Modbus line"))
     command("files", "the files gateways have announced", "files:run", _files)
     command("fetch", "have a file uploaded, and download it", "fetch:run", _fetch)
     _fetches(commands.add_parser("fetches", help="the queue of files that the cloud fetches when it suits"))
     command("mute", "gateways that may be silent: they raise no alarm", "mute:run", _mute)
+    _gateways(commands.add_parser("gateways", help="every gateway: last seen, backlog, cost, versions"))
     _jobs(commands.add_parser("jobs", help="durable requests, to one gateway or a fleet"))
     return parser
 
@@ -155,7 +157,7 @@ def _query(parser: Parser) -> None:
 
 def _listing(parser: Parser) -> None:
     parser.set_defaults(ask="listing")
-    parser.add_argument("what", choices=("devices", "series", "files"))
+    parser.add_argument("what", choices=("devices", "series", "files", "usage"))
 
 
 def _scans(parser: Parser) -> None:
@@ -256,6 +258,15 @@ def _fetch(parser: Parser) -> None:
     _fetch_words(parser)
     parser.add_argument("-o", "--output", type=Path, metavar="PATH", help="file or folder to write to")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
+
+
+def _gateways(parser: Parser) -> None:
+    _shared(parser)
+    parser.set_defaults(run="gateways:run")
+    one = parser.add_subparsers(metavar="COMMAND").add_parser("show", help="all that is known of one")
+    _shared(one)
+    one.add_argument("name", metavar="THING")
+    one.set_defaults(run="gateways:show")
 
 
 def _jobs(parser: Parser) -> None:

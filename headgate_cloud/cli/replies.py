@@ -188,6 +188,26 @@ def _files(out: Output, found: Rows, now_ms: int) -> None:
     out.table(FILE_COLUMNS, rows)
 
 
+def _usage(out: Output, found: Rows, now_ms: int) -> None:
+    rows = []
+    for one in found:
+        kind = f"{one.get('kind')}{' again' if one.get('again') else ''}"
+        usd, size_bytes = one.get("usd"), one.get("bytes")
+        rows.append(
+            [
+                plain(one.get("day")),
+                plain(one.get("way")),
+                plain(kind),
+                plain(one.get("messages")),
+                times.size(size_bytes) if type(size_bytes) is int else "-",
+                plain(one.get("units")),
+                f"{usd:.6f}" if isinstance(usd, int | float) else "-",
+            ]
+        )
+    numbers = [Column(name, right=True) for name in ("Messages", "Size", "Units", "USD")]
+    out.table([Column("Day", whole=True), Column("Way"), Column("Kind"), *numbers], rows)
+
+
 FILE_COLUMNS: Final = (
     Column("File", whole=True),
     Column("Source/path"),
@@ -204,6 +224,7 @@ _DRAWN: Final = {
     "devices": _devices,
     "series": _series,
     "files": _files,
+    "usage": _usage,
     "found": show_found,
 }
 

@@ -101,6 +101,7 @@ def store(db: Any, seq: int, body: bytes, *, thing: str = "gw", digest: str = ""
         "seq": {"N": str(seq)},
         "object": {"S": f"{thing}-{seq}"},
         "line": {"N": "0"},
+        "received_ms": {"N": str(START_MS)},
         "digest": {"S": digest or hashlib.sha256(body).hexdigest()},
     }
     db.put_item(TableName="Envelopes", Item=item)

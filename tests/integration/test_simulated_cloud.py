@@ -284,6 +284,39 @@ def test_two_handlers_race_on_one_stream(cloud: Cloud) -> None:
     assert (stream["up_to"], stream["duplicates"]) == ({"N": "60"}, {"N": "60"})
 
 
+def test_a_heartbeat_and_its_connection_are_kept_of_the_gateway(cloud: Cloud) -> None:
+    def row() -> dict[str, Any]:
+        table = cloud.facts["tables"]["Gateways"]
+        found: dict[str, Any] = (
+            cloud.dynamodb().get_item(TableName=table, Key={"thing": {"S": "gw-5"}}).get("Item", {})
+        )
+        return found
+
+    async def until_row(name: str) -> dict[str, Any]:
+        async with asyncio.timeout(WAIT_S):
+            while name not in (found := row()):
+                await asyncio.sleep(0.1)
+        return found
+
+    async def story() -> None:
+        beat = {"type": "health", "t": 1_763_685_600_000, "config": None}
+        body = json.loads(report(1, stream="health")) | {"report": beat}
+        async with cloud.connect("gw-5") as client:
+            await client.publish(UP.format("gw-5", "health"), json.dumps(body).encode(), qos=1)
+            assert json.loads((await until_row("health"))["health"]["S"]) == beat
+        said = {"clientId": "gw-5", "timestamp": 1_763_685_600_000, "sessionIdentifier": "s-1"}
+        identity = cloud.facts["observer"]
+        context = client_context(
+            Path(cloud.facts["ca"]), Identity(Path(identity["cert"]), Path(identity["key"]))
+        )
+        broker = cloud.facts["broker"]
+        async with aiomqtt.Client(broker["host"], broker["port"], tls_context=context) as events:
+            await events.publish("$aws/events/presence/connected/gw-5", json.dumps(said).encode(), qos=1)
+            assert (await until_row("connected"))["connected"]["BOOL"] is True
+
+    asyncio.run(story())
+
+
 def test_what_cannot_start_says_why(tmp_path: Path) -> None:
     broken = tmp_path / "template.yaml"
     text = (ROOT / "headgate_cloud" / "template.yaml").read_text()

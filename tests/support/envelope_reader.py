@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headgate_cloud.decoder import WindowRow, decode
+
 
 @dataclass(frozen=True)
 class ReadSample:
@@ -65,6 +67,8 @@ def samples(body: bytes) -> list[ReadSample]:
         return []
     found: list[ReadSample] = []
     for name, column in whole["columns"].items():
+        if whole["v"] == 2:
+            column |= zip("ukdrt", whole["sets"][column.pop("s")], strict=True)
         times = list(_sums(whole["times"][column["t"]]))
         values = list(_values(column))
         quality = [code for count, code in column.get("q", [[len(times), 0]]) for _ in range(count)]
@@ -85,6 +89,8 @@ def windows(body: bytes) -> list[ReadWindow]:
     whole = load(body)
     if whole["kind"] != "windows":
         return []
+    if whole["v"] == 2:
+        return [_row(row) for row in decode(body).windows]
     return [
         ReadWindow(
             name,
@@ -97,6 +103,39 @@ def windows(body: bytes) -> list[ReadWindow]:
         for window in whole["windows"]
         for name, row in window["rows"].items()
     ]
+
+
+def _row(row: WindowRow) -> ReadWindow:
+    """Columns over time are read as the cloud reads them."""
+    assert row.min is not None
+    assert row.max is not None
+    assert row.std is not None
+    assert row.first is not None
+    assert row.last is not None
+    asked = {
+        "sum": row.sum,
+        "tmean": row.time_mean,
+        "good": row.quality,
+        "inc": row.increase,
+        "rate": row.rate,
+        "resets": row.resets,
+        "p": dict(row.percentiles) or None,
+    }
+    rest = {"u": row.unit, "d": row.decimals, "r": row.revision}
+    return ReadWindow(
+        row.series,
+        row.start_ms,
+        row.length_ms,
+        row.n,
+        row.min,
+        row.max,
+        row.mean,
+        row.std,
+        row.first,
+        row.last,
+        revision=row.correction,
+        rest=json.dumps(rest | {k: v for k, v in asked.items() if v is not None}, sort_keys=True),
+    )
 
 
 def newest_windows(found: Iterable[ReadWindow]) -> list[ReadWindow]:

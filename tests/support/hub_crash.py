@@ -15,6 +15,7 @@ from headgate.config.stateroot import StateRoot
 from headgate.model import Ack, Batch, ClockState, Frame, Series, dictionary_hash
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.store.store import Store
+from headgate.uplink.config import UplinkConfig
 from headgate.window.config import WindowsConfig
 from headgate.window.definition import STATISTICS, Definition
 from headgate.window.part import Rule
@@ -61,7 +62,7 @@ class Record:
 def run_hub(root: Path, record: Record, epoch: int) -> None:
     """Take all batches that are not acknowledged, seal after each second one, acknowledge some envelopes."""
     store = Store(StateRoot(root), "gw", epoch, segment_bytes=700)
-    pipeline = Pipeline(store, "gw", WINDOWS, (), TUNING)
+    pipeline = Pipeline(store, "gw", WINDOWS, (), TUNING, uplink=UplinkConfig(means="exact"))
     boot_ms = max(record.all("acked"), default=0) * 400
     pipeline.recover(boot_ms)
     acks: list[Ack] = []

@@ -13,6 +13,7 @@ from headgate.model import Batch, ClockState, Frame, Series, dictionary_hash
 from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.store.store import Store
 from headgate.timeline import Reading
+from headgate.uplink.config import UplinkConfig
 from headgate.window.config import WindowsConfig
 from headgate.window.definition import Definition
 from tests.support import envelope_reader as reader
@@ -142,7 +143,8 @@ class World:
         self.epochs += 1
         self.store = Store(StateRoot(self.root), "gw", self.epochs, segment_bytes=1_500)
         tuning = PipelineTuning(blocks_every_ms=20_000)
-        self.pipeline = Pipeline(self.store, "gw", WINDOWS, (), tuning, self.reading)
+        exact = UplinkConfig(means="exact")
+        self.pipeline = Pipeline(self.store, "gw", WINDOWS, (), tuning, self.reading, exact)
         self.pipeline.recover(self.boot_ms)
         if self.clock is not ClockState.UNSYNCED:
             self.offsets[self.boot].add(self.offset_ms)

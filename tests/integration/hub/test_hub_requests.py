@@ -326,3 +326,14 @@ def _summed(numbers: list[int]) -> list[int]:
         total += number
         found.append(total)
     return found
+
+
+async def test_what_was_used_is_told_by_day_and_kind(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.hub():
+        await world.ask("r1", "list", args={"what": "devices"})
+        reply = await world.ask("r2", "list", args={"what": "usage"})
+        lines = {(line["way"], line["kind"]): line for line in reply["result"]["usage"]}
+        assert lines["up", "reply"]["messages"] >= 1
+        assert lines["down", "request"]["messages"] >= 2
+        assert lines["down", "request"]["usd"] == pytest.approx(1e-6 * lines["down", "request"]["units"])
+        assert len(lines["up", "reply"]["day"]) == len("2026-01-31")

@@ -28,6 +28,7 @@ from headgate.modbus.types import TYPES
 from headgate.roles import hub_config
 from headgate.roles.site_follower import parse_component
 from headgate.store.config import parse_mapping as parse_store
+from headgate.uplink.config import parse_mapping as parse_uplink
 from headgate.window.config import parse_mapping as parse_windows
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -253,6 +254,15 @@ def test_every_key_of_the_alarms_section_is_documented_and_accepted() -> None:
 def test_every_key_of_the_store_section_is_documented_and_accepted() -> None:
     documented = every_key(section(page("headgate.Hub"), "Store", "####"))
     assert documented == accepted(parse_store, {NO_SUCH_KEY: 1})
+
+
+def test_every_key_of_the_uplink_is_documented_and_accepted() -> None:
+    table, _ = section(page("headgate.Hub"), "Uplink", "####").split("| Mode |")
+    known = accepted(parse_uplink, {NO_SUCH_KEY: 1})
+    for name in ("shares", "metered", "prices", "budget"):
+        known |= {f"{name}.{key}" for key in accepted(parse_uplink, {name: {NO_SUCH_KEY: 1}})} - {name}
+        known -= {name}
+    assert every_key(table) == known
 
 
 def test_the_examples_of_windows_alarms_and_store_are_accepted() -> None:

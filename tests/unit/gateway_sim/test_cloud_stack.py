@@ -29,6 +29,7 @@ def test_the_shipped_template_is_understood_and_deployed() -> None:
         "headgate_cloud.silent.handler",
         "headgate_cloud.fetch.handler",
         "headgate_cloud.files.handler",
+        "headgate_cloud.presence.handler",
     ]
     assert [(function.logical, function.every_s) for function in stack.scheduled] == [
         ("WatchFunction", 300.0),
@@ -36,10 +37,10 @@ def test_the_shipped_template_is_understood_and_deployed() -> None:
     ]
     assert {function.code for function in stack.functions} == {TEMPLATE.parent}
     assert all(function.partial_responses for function in stack.queued)
-    queues = ["headgate-IngestQueue", "headgate-FilesQueue"]
+    queues = ["headgate-IngestQueue", "headgate-FilesQueue", "headgate-PresenceQueue"]
     assert [function.queue for function in stack.queued] == queues
     assert [(rule.name, queue) for rule, queue in stack.rules] == list(
-        zip(("hg_ingest_v1", "hg_files_v1"), queues, strict=True)
+        zip(("hg_ingest_v1", "hg_files_v1", "hg_presence_v1"), queues, strict=True)
     )
     with mock_aws():
         keys = {"region_name": "eu-central-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
@@ -130,4 +131,4 @@ def test_parameters_are_the_templates_own() -> None:
     with pytest.raises(Unsupported, match="no parameter Nmae"):
         Template(TEMPLATE, {"Nmae": "x"})
     rules = read(Template(TEMPLATE, {"NamePrefix": "site"})).rules
-    assert [rule.name for rule, _ in rules] == ["site_ingest_v1", "site_files_v1"]
+    assert [rule.name for rule, _ in rules] == ["site_ingest_v1", "site_files_v1", "site_presence_v1"]

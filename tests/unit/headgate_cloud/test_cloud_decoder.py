@@ -122,7 +122,7 @@ def with_column(**changes: object) -> bytes:
         (b'{"v":NaN}', "$: NaN is no JSON literal"),
         (b'{"v":1e999}', "$: 1e999 overflows"),
         (b'{"v":' + b"9" * 5000 + b"}", "$: not JSON"),
-        (altered("samples", v=2), "$.v: 2 is outside 1..1"),
+        (altered("samples", v=3), "$.v: 3 is outside 1..2"),
         (altered("samples", v=True), "$.v: an integer is wanted, not boolean"),
         (altered("samples", seq=0), "$.seq: 0 is outside"),
         (altered("samples", seq=2), "$.prev: is there with seq 1"),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -23,6 +24,7 @@ from headgate_cloud.fetchtable import FetchTable
 from headgate_cloud.gateways import Gateways
 from headgate_cloud.ingest import Ingest, Record
 from headgate_cloud.reports import Reports
+from headgate_cloud.schemas import Schemas
 from headgate_cloud.tables import Response, Tables
 from tests.unit.headgate_cloud.ingest_examples import EPOCH, message, report
 
@@ -64,7 +66,8 @@ class Cloud:
             )
         self.prefix = prefix
         tables = Tables(client, prefix + "Envelopes", prefix + "Streams", prefix + "Rejected")
-        reports = Reports(client, prefix + "Files", prefix + "Replies", self.said.append)
+        schemas = Schemas(client, prefix + "Streams")
+        reports = Reports(client, prefix + "Files", prefix + "Replies", self.said.append, schemas=schemas)
         # One thread: moto in process does not lock, and the order is the test's to choose.
         s3 = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
         s3.create_bucket(Bucket=prefix + "archive")
@@ -78,6 +81,7 @@ class Cloud:
             ThreadPoolExecutor(1),
             lambda: 42,
             self.said.append,
+            schemas,
         )
 
     def run(self, *messages: str) -> list[str]:
@@ -294,7 +298,7 @@ def test_a_batch_costs_no_more_requests_than_it_must(clouds: Iterator[Cloud]) ->
     archive = replace(cloud.archive, client=Requests(cloud.archive.client, counts))
     records = [Record(messageId=str(i), body=message(report(i + 1))) for i in range(90)]
     assert replace(cloud.ingest, tables=counted, archive=archive).run(records) == []
-    assert counts == {"batch_get_item": 1, "put_object": 1, "put_item": 90, "query": 1, "update_item": 1}
+    assert counts == {"batch_get_item": 1, "put_object": 1, "put_item": 90, "query": 1, "update_item": 2}
 
 
 def test_a_rule_puts_announced_files_into_the_queue_once(clouds: Iterator[Cloud]) -> None:
@@ -409,3 +413,30 @@ def test_a_malformed_announcement_is_told_and_blocks_nothing(
     assert cloud.acks.sent[-1][1]["up_to"] == 1
     assert cloud.rows("Files") == []
     assert [entry["envelope"] for entry in cloud.said if entry["event"] == "malformed report"]
+
+
+def test_an_envelope_whose_schema_is_missing_is_kept_and_the_schema_asked_for(
+    clouds: Iterator[Cloud],
+) -> None:
+    cloud = next(clouds)
+    folder = Path(__file__).parents[2] / "golden/envelope/compact"
+    payload = bytes.fromhex((folder / "samples.hex").read_text())
+    cloud.run(message(payload, codec="compact"))
+    (_, ack) = cloud.acks.sent[-1]
+    assert (ack["received"], ack["want"]) == ([[7, 7]], ["85ffc1c7238327a8"])
+    told = {**json.loads((folder / "schema.json").read_text()), "stream": "reports"}
+    cloud.run(message(json.dumps(told).encode(), stream="reports"))
+    cloud.run(message(payload, codec="compact"))
+    assert "want" not in cloud.acks.sent[-1][1]
+    fresh = Schemas(cloud.client, cloud.prefix + "Streams")
+    assert len(fresh.decode("gw-1", "compact", payload).columns) == 5
+    assert fresh.unknown("gw-2", ["85ffc1c7238327a8"]) == ["85ffc1c7238327a8"]
+
+
+def test_a_damaged_compact_envelope_is_rejected(clouds: Iterator[Cloud]) -> None:
+    cloud = next(clouds)
+    folder = Path(__file__).parents[2] / "golden/envelope/compact"
+    payload = bytes.fromhex((folder / "samples.hex").read_text())
+    cloud.run(message(payload[:-1] + b"x", codec="compact"))
+    assert cloud.acks.sent == []
+    assert [entry["event"] for entry in cloud.said if entry["event"] == "rejected"] == ["rejected"]

@@ -123,7 +123,7 @@ def test_any_float32_survives(value: float) -> None:
     [
         (b"\xff", "not an envelope"),
         (b"[]", "not an envelope"),
-        (b'{"v": 2}', "version 2"),
+        (b'{"v": 3}', "version 3"),
         (body("songs"), "kind 'songs'"),
         (body("samples", times=[]), "columns"),
         (

@@ -8,8 +8,9 @@ import pytest
 
 from headgate.errors import Reject
 from headgate.model import Ack, Envelope, EnvelopeId
-from headgate.store.state import Queued
+from headgate.store.state import OutboxPart, Queued
 from headgate.uplink.acks import parse_ack
+from headgate.uplink.lanes import Lane
 from headgate.uplink.pacing import Bucket, UplinkTuning
 from headgate.uplink.planner import Planner
 
@@ -20,6 +21,12 @@ SIZE = 5_000
 def queued(row: int, *, live: bool = True, sealed_ms: int = UTC_MS) -> Queued:
     key = EnvelopeId("gw", "live" if live else "backlog", 1, row)
     return Queued(row, sealed_ms, Envelope(key, 1, bytes(SIZE), 10, live))
+
+
+def in_part(part: OutboxPart, envelope: Envelope) -> bool:
+    stream = envelope.id.stream
+    named = stream in part.only if part.only else stream not in part.but
+    return named and part.samples in (None, envelope.samples > 0)
 
 
 class Outbox:
@@ -35,9 +42,14 @@ class Outbox:
         self.planner.offer(items)
 
     def read(self) -> None:
-        while (after := self.planner.wants_rows_after()) is not None:
-            found = [self.rows[row] for row in sorted(self.rows) if row > after][:64]
-            self.planner.rows(after, found, last=len(found) < 64)
+        while (wanted := self.planner.wants_rows()) is not None:
+            lane, part, after = wanted
+            found = [
+                self.rows[row]
+                for row in sorted(self.rows)
+                if row > after and in_part(part, self.rows[row].envelope)
+            ][:64]
+            self.planner.rows(lane, after, found, last=len(found) < 64)
 
     def send(self, ms: int = 0) -> list[int]:
         """Let time pass in steps of 10 ms and publish what the planner says; the rows in order."""
@@ -136,7 +148,7 @@ def test_at_most_four_are_in_flight() -> None:
     outbox.read()
     started = [outbox.planner.next(0, UTC_MS) for _ in range(6)]
     assert [item.row for item in started if item] == [1, 2, 3, 4]
-    assert outbox.planner.wake_ms(0) is None
+    assert outbox.planner.wake_ms(0, UTC_MS) is None
 
 
 def test_while_nothing_is_acknowledged_one_probe_goes_out_at_growing_intervals() -> None:
@@ -183,7 +195,7 @@ def test_offline_the_nucleus_is_asked_and_not_stormed() -> None:
         while (item := outbox.planner.next(outbox.now_ms, UTC_MS)) is not None:
             tries.append(outbox.now_ms)
             outbox.planner.failed(item.row, outbox.now_ms)
-        wake_ms = outbox.planner.wake_ms(outbox.now_ms)
+        wake_ms = outbox.planner.wake_ms(outbox.now_ms, UTC_MS)
         assert wake_ms is not None
         assert wake_ms > outbox.now_ms
         outbox.now_ms = wake_ms
@@ -208,7 +220,7 @@ def test_word_from_the_cloud_ends_the_back_off() -> None:
         item = outbox.planner.next(outbox.now_ms, UTC_MS)
         assert item is not None
         outbox.planner.failed(item.row, outbox.now_ms)
-        outbox.now_ms = outbox.planner.wake_ms(outbox.now_ms) or 0
+        outbox.now_ms = outbox.planner.wake_ms(outbox.now_ms, UTC_MS) or 0
     item = outbox.planner.next(outbox.now_ms, UTC_MS)
     assert item is not None
     outbox.planner.failed(item.row, outbox.now_ms)
@@ -237,10 +249,12 @@ def test_live_envelopes_that_age_unsent_become_backlog_and_none_is_forgotten() -
 
 def test_backlog_sealed_while_the_outbox_is_read_is_not_missed() -> None:
     outbox = Outbox()
-    after = outbox.planner.wants_rows_after()
-    assert after == 0
+    while (wanted := outbox.planner.wants_rows()) is not None and wanted[0] is not Lane.BACKLOG:
+        outbox.planner.rows(wanted[0], 0, [], last=True)
+    assert wanted is not None
+    assert wanted[2] == 0
     outbox.seal(queued(1, live=False), queued(2))
-    outbox.planner.rows(0, [], last=True)
+    outbox.planner.rows(Lane.BACKLOG, 0, [], last=True)
     assert sorted(outbox.send(1_000)) == [1, 2]
 
 
