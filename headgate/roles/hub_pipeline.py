@@ -30,7 +30,8 @@ from headgate.roles.hub_windows import Windows
 from headgate.store.quarantine import fields_of
 from headgate.store.replay import Journaled
 from headgate.store.state import LedgerRow, Queued
-from headgate.store.store import Store, Tx
+from headgate.store.store import Store
+from headgate.store.transaction import Tx
 from headgate.timeline import TimeTuning
 from headgate.uplink.config import UplinkConfig
 from headgate.window.config import WindowsConfig

@@ -13,7 +13,8 @@ from headgate.envelope.header import Part
 from headgate.limited_log import LimitedLog
 from headgate.model import Batch, ClockState
 from headgate.store.replay import Journaled
-from headgate.store.store import RECORD_BATCHES, Store, Tx
+from headgate.store.store import RECORD_BATCHES, Store
+from headgate.store.transaction import Tx
 from headgate.timeline import Boot, Reading, Settled, Timeline, TimeTuning, boot_of
 
 log = logging.getLogger(__name__)
