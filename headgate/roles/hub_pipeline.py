@@ -288,7 +288,7 @@ class Pipeline:
         acks = list(acks)
         parts = self._parts(acks, utc_ms, boot_ms)
         parts += [("reports", reports.set_aside(fields_of(note))) for note in notes]
-        queued: list[Queued] = []
+        queued = self._time.take_queued()
         booked = booking is not None and booking.rows
         size_bytes = sum(len(part.text) + len(part.data) for _, part in parts)
         self.deferred = bool(parts) and not self.room(
@@ -298,7 +298,7 @@ class Pipeline:
             if acks or booked:
                 with self.store.begin() as tx:
                     _note(tx, acks, booking)
-            return []
+            return queued
         fresh, boots = self._fresh.unsaved(), self._time.unsaved()
         if parts or acks or fresh or booked or self._end != self.store.progress.packed:
             with self.store.begin() as tx:

@@ -36,7 +36,7 @@ from headgate.store.shed_rows import Leaving
 from headgate.store.state import EVERYTHING, OutboxPart, Progress, Queued, State
 from headgate.store.tables import save_table
 from headgate.store.transaction import Previous, Tx
-from headgate.store.windows_file import newest_through
+from headgate.store.windows_file import newest_through, standing
 
 RECORD_BATCHES = 256
 """Batches of one journal record: about 1.8 MB as they came."""
@@ -237,6 +237,18 @@ class Store:
         """Whether no raw samples with from_ms <= t < to_ms were shed."""
         return self._shed_days.keys().isdisjoint(range(from_ms // DAY_MS, -(-to_ms // DAY_MS)))
 
+    def shed_within(self, from_ms: int, to_ms: int) -> list[tuple[int, int]]:
+        """The stretches [from, to) of that range of which raw samples were shed. From any thread."""
+        found: list[tuple[int, int]] = []
+        for day in sorted(self._shed_days.copy()):
+            low, high = max(from_ms, day * DAY_MS), min(to_ms, (day + 1) * DAY_MS)
+            if low >= high:
+                continue
+            if found and found[-1][1] == low:
+                low = found.pop()[0]
+            found.append((low, high))
+        return found
+
     def removed(self, files: Sequence[Leaving]) -> None:
         """Remove files that a durable transaction let go (`Tx.leave`), and note that it is done."""
         try:
@@ -300,6 +312,10 @@ class Store:
         """
         days = Days(self._blocks.folder, self._windows, self._head.snapshot(), names, self._found_damaged)
         return days.buckets(from_ms, to_ms, step_ms, newest_first=newest_first)
+
+    def kept_days(self) -> list[int]:
+        """The UTC days (since 1970) of which there are windows, their raw samples being shed; ascending."""
+        return sorted(standing(self._blocks.folder, self._windows))
 
     def newest(self, names: Collection[str]) -> dict[str, tuple[Series, int, Value, int]]:
         """The newest sample of each of these series that has any: (series, UTC ms, value, quality)."""
