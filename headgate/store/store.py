@@ -89,23 +89,22 @@ class Store:
             opened.callback(self.journal.close)
             if self.opening.again:  # each file says itself what it holds
                 self._progress = replace(progress, blocks=progress.replay)
-            self._opened = opened.pop_all()
+            self._runs, self._ends = self.state.runs(), self.state.stream_ends()
+            self._tables = self.state.dictionaries()
+            self._outbox_count, self._outbox_bytes = self.state.outbox_size()
+            self._opened = opened.pop_all()  # nothing below can fail: a lock left behind would keep us out
         self._damaged: dict[int, str] = {}
-        self._runs = self.state.runs()
         self._fresh_runs: dict[tuple[str, int], int] = {}
-        self._ends = self.state.stream_ends()
         self._seqs: dict[str, int] = {}
         self._fresh_ids = dict(self.opening.ids)
         self._newest_id = max(self._ids.values(), default=0)
         self._days: list[int] = []
-        self._tables = self.state.dictionaries()
         self._fresh_tables: dict[bytes, tuple[Series, ...]] = {}
         self._head = Head(self.journal.end)
         self._replayed_end = self.journal.end
         self._compactor = compact.Compactor(self._decimals)
         self._compacted_segment = 0
         self._numbered: dict[int, Shape] = {}
-        self._outbox_count, self._outbox_bytes = self.state.outbox_size()
         self._numbers: Mapping[str, int] = {}
 
     def close(self) -> None:
