@@ -32,9 +32,16 @@ def day_of(received_ms: int) -> str:
 
 
 def object_key(thing: str, day: str, arrivals: Sequence[Arrival]) -> str:
-    """Named by its content: the same envelopes, tried again, are the same object."""
-    named = "\n".join(f"{a.stream_key}/{a.header.seq}/{a.digest}/{a.received_ms}" for a in arrivals)
+    """Named by its content: the same envelopes, tried again, are the same object.
+
+    An envelope of codec compact has other lines before and after its schema is known, so that is of the name.
+    """
+    named = "\n".join(f"{a.stream_key}/{a.header.seq}/{a.digest}/{a.received_ms}{_form(a)}" for a in arrivals)
     return f"{PREFIX}day={day}/thing={thing}/{hashlib.sha256(named.encode()).hexdigest()[:32]}.jsonl.gz"
+
+
+def _form(arrival: Arrival) -> str:
+    return "/expanded" if arrival.schemas and not arrival.waits else ""
 
 
 def packed(arrivals: Sequence[Arrival]) -> bytes:

@@ -55,12 +55,17 @@ class Arrival:
     received_ms: int
     header: Header
     flaw: str | None = None
-    envelope: Envelope | None = None  # None with a flaw, or of codec compact
+    envelope: Envelope | None = None  # None with a flaw, or while a schema of codec compact is not known
     schemas: tuple[str, ...] = ()
 
     @property
     def stream_key(self) -> str:
         return f"{self.thing}/{self.header.stream}/{self.header.epoch}"
+
+    @property
+    def waits(self) -> bool:
+        """For a schema: it is sound as far as can be told, and not decoded."""
+        return bool(self.schemas) and self.envelope is None and self.flaw is None
 
     @property
     def topic(self) -> str:
