@@ -26,8 +26,8 @@ class Group:
     chosen: Arrival
 
     def wants(self, held: Held | None) -> bool:
-        """Whether there is anything to store: nothing is held, or what is flawed and a sound one came, or what
-        waits for its schema, which is here now.
+        """Whether there is anything to store: nothing is held, or what is flawed and a sound one came, or
+        what waits for its schema, which is here now.
         """
         if held is None or (held.flawed and self.chosen.flaw is None):
             return True

@@ -81,8 +81,12 @@ class Waiting:
         for row in notes:
             place = Place(row["object"]["S"], int(row["line"]["N"]))
             if place.key not in bodies:
-                bodies = {place.key: self.archive.data(place.key)}  # notes of one object mostly follow each other
-            found = self.expanded(_arrival(thing, row, self.archive.line(bodies[place.key], place, row["digest"]["S"])))
+                bodies = {
+                    place.key: self.archive.data(place.key)
+                }  # notes of one object mostly follow each other
+            found = self.expanded(
+                _arrival(thing, row, self.archive.line(bodies[place.key], place, row["digest"]["S"]))
+            )
             if found.envelope is not None or found.flaw is not None:
                 ready.append(found)
         self._keep(ready)
