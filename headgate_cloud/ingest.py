@@ -1,4 +1,4 @@
-"""The ingest handler: queued envelopes to the archive and its index, one acknowledgement per stream touched.
+"""The ingest handler: queued envelopes to the archive and its index, one acknowledgement per gateway touched.
 
 Any number of these run at once on the same streams: an object means nothing until the index names it, the
 index is written conditionally, and progress is read back from it, so order, repeats, crashes and lost
@@ -28,7 +28,7 @@ from headgate_cloud.fetchtable import FetchTable
 from headgate_cloud.forks import Forks, Seen
 from headgate_cloud.gateways import Gateways
 from headgate_cloud.health import HealthTable
-from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
+from headgate_cloud.intake import Ack, Arrival, Progress, Rejection, acknowledgement, payloads, progress, read
 from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
 from headgate_cloud.schemas import Schemas
@@ -81,6 +81,7 @@ class Ingest:
     now_ms: Callable[[], int]
     say: Callable[[Mapping[str, object]], None]
     schemas: Schemas | None = None
+    acks_together: bool = True
 
     @property
     def _waiting(self) -> Waiting | None:
@@ -232,12 +233,18 @@ class Ingest:
             self._reject(flawed.rejected(str(flawed.flaw)))
 
     def _settled(self, batch: _Batch, streams: Sequence[Touched]) -> None:
-        for stream, reached in zip(streams, self._each(self._settle, streams), strict=True):
-            if isinstance(reached, Exception):
-                key = stream.arrival.stream_key
-                self._fail(batch, stream.messages, reached, "failed to acknowledge", stream=key)
-            elif reached.missing:
+        acks: dict[str, list[tuple[Touched, Ack]]] = {}
+        for stream, settled in zip(streams, self._each(self._settle, streams), strict=True):
+            if isinstance(settled, Exception):
+                self._unacknowledged(batch, [stream], settled)
+                continue
+            reached, ack = settled
+            acks.setdefault(stream.arrival.thing, []).append((stream, ack))
+            if reached.missing:
                 self._say_gap(stream.arrival, reached)
+        for found, fault in zip(acks.values(), self._each(self._tell, acks.items()), strict=True):
+            if isinstance(fault, Exception):
+                self._unacknowledged(batch, [stream for stream, _ in found], fault)
         things = dict.fromkeys(stream.arrival.thing for stream in streams)
         latest = dict.fromkeys(things, 0)
         for entry, _ in batch.outcomes:
@@ -250,8 +257,19 @@ class Ingest:
             if isinstance(fault, Exception):  # the next batch says it again
                 self._complain("failed to note", fault, thing=thing)
 
-    def _settle(self, stream: Touched) -> Progress:
-        """Work out what the index holds, note it, and tell the gateway."""
+    def _unacknowledged(self, batch: _Batch, streams: Sequence[Touched], error: Exception) -> None:
+        for stream in streams:
+            key = stream.arrival.stream_key
+            self._fail(batch, stream.messages, error, "failed to acknowledge", stream=key)
+
+    def _tell(self, told: tuple[str, Sequence[tuple[Touched, Ack]]]) -> None:
+        """All that one gateway is told of a batch, in one message where that fits."""
+        thing, acks = told
+        for payload in payloads([ack for _, ack in acks], together=self.acks_together):
+            self.iot.publish(topic=f"hg/v1/{thing}/dn/ack", qos=0, payload=payload)
+
+    def _settle(self, stream: Touched) -> tuple[Progress, Ack]:
+        """Work out what the index holds, note it, and what the gateway is to be told."""
         key, head = stream.arrival.stream_key, stream.arrival.header
         reached = progress(stream.up_to, self.tables.seqs_after(key, stream.up_to))
         in_force = self.tables.advance(
@@ -260,11 +278,8 @@ class Ingest:
         if in_force > reached.up_to:  # another handler saw more, and so must what is said here
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
         forked = self._forked(stream)
-        topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
         want = self.schemas.unknown(stream.arrival.thing, stream.schemas) if self.schemas else []
-        payload = acknowledgement(head.stream, head.epoch, reached, want=want, forked=forked)
-        self.iot.publish(topic=topic, qos=0, payload=payload)
-        return reached
+        return reached, acknowledgement(head.stream, head.epoch, reached, want=want, forked=forked)
 
     def _forked(self, stream: Touched) -> str:
         """Why this epoch goes on from an older copy of the gateway's state; empty where it does not."""
@@ -366,6 +381,7 @@ def _ingest() -> Ingest:
         lambda: time.time_ns() // 1_000_000,
         log,
         schemas,
+        os.environ.get("ACKS_TOGETHER", "true") == "true",
     )
 
 
