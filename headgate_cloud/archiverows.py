@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from headgate_cloud.forms import Column, Envelope, Value, WindowRow
 from headgate_cloud.intake import Arrival
@@ -78,13 +78,18 @@ def row(arrival: Arrival) -> dict[str, object]:
 def body_of(data: bytes, line: int, digest: str) -> bytes:
     """The exact bytes of the envelope in a line (from 0) of an object; raises Damaged."""
     try:
-        found = json.loads(gzip.decompress(data).split(b"\n")[line])
-        body = base64.b64decode(found["body64"]) if "body64" in found else found["body"].encode("utf-8")
+        body = bytes_of(json.loads(gzip.decompress(data).split(b"\n")[line]))
     except (OSError, EOFError, ValueError, IndexError, KeyError, TypeError) as error:
         raise Damaged(f"line {line} cannot be read: {type(error).__name__} {error}") from error
     if hashlib.sha256(body).hexdigest() != digest:
         raise Damaged(f"line {line} is not what was indexed: its SHA-256 is another")
-    return bytes(body)
+    return body
+
+
+def bytes_of(line: Mapping[str, Any]) -> bytes:
+    """The envelope's bytes, unchecked. Raises ValueError, KeyError, TypeError and AttributeError."""
+    found: bytes = base64.b64decode(line["body64"]) if "body64" in line else line["body"].encode("utf-8")
+    return found
 
 
 def _decoded(envelope: Envelope) -> Mapping[str, object]:

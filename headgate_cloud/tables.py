@@ -93,6 +93,22 @@ class Tables:
                     )
         return Known(held, up_to)
 
+    def places(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[Place, str]]:
+        """Where the sound ones of these (stream key, seq) are, and their digests. Raises Busy."""
+        named = list(dict.fromkeys(keys))
+        found = {}
+        for start in range(0, len(named), MAX_KEYS):
+            some = named[start : start + MAX_KEYS]
+            wanted = [
+                (self.envelopes, {"stream_key": {"S": key}, "seq": {"N": str(seq)}}) for key, seq in some
+            ]
+            for _, item in self._rows(wanted):
+                if "object" in item and "rejected" not in item:
+                    place = Place(item["object"]["S"], int(item["line"]["N"]))
+                    key = (item["stream_key"]["S"], int(item["seq"]["N"]))
+                    found[key] = (place, item["digest"]["S"])
+        return found
+
     def _rows(self, wanted: Iterable[tuple[str, object]]) -> Iterator[tuple[str, Response]]:
         asked: dict[str, Any] = {}
         for table, key in wanted:

@@ -39,11 +39,12 @@ class Gateway:
         self._book = SchemaBook({})
         self.pages = [self._book.add([series], ROOM_BYTES, 0)[0] for series in VOLTS]
 
-    def samples(self, seq: int, *which: int) -> str:
+    def samples(self, seq: int, *which: int, received_ms: int = 1_763_685_600_000) -> str:
         """A message with one sample of each of the series."""
         columns = _columns([VOLTS[i] for i in which or (0,)], 1_000 * seq)
         (part,) = compact.pack_samples([columns], ClockState.SYNCED, ROOM_BYTES, self._book)
-        return message(header.seal(part, EnvelopeId("gw-1", "live", EPOCH, seq), None), codec="compact")
+        body = header.seal(part, EnvelopeId("gw-1", "live", EPOCH, seq), None)
+        return message(body, codec="compact", received_ms=received_ms)
 
     def schema(self, seq: int, which: int = 0) -> str:
         """A message that tells a page."""
