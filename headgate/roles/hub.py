@@ -185,6 +185,7 @@ class _Hub:
             self._configured(self._site)
         limits = self._site.store if self._site else StoreConfig()
         self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
+        self._health.shed = self._retention.retention.counters
         self._urgent = False
         self._committer = Sleeper(clock)
         self._complaints = LimitedLog(log)
