@@ -70,7 +70,7 @@ def _is_beside(path: Path) -> bool:
 
 
 def spoil_journal(root: Path) -> None:
-    path = sorted((root / "journal").glob("*"))[0]
+    path = min((root / "journal").glob("*"))
     data = bytearray(path.read_bytes())
     data[len(data) // 3] ^= 4
     path.write_bytes(data)
