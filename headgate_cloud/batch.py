@@ -68,6 +68,7 @@ class Touched:
     newest: int = 0
     conflict: int | None = None
     schemas: set[str] = field(default_factory=set)
+    stored: set[int] = field(default_factory=set)
 
     def note(self, entry: Entry, kept: Kept) -> None:
         self.messages.append(entry.message)
@@ -75,6 +76,8 @@ class Touched:
         self.newest = max(self.newest, entry.arrival.header.seq)
         if kept is Kept.CONFLICT:
             self.conflict = entry.arrival.header.seq
+        else:
+            self.stored.add(entry.arrival.header.seq)
         self.schemas |= {*entry.arrival.schemas}
         if kept is not Kept.CONFLICT and entry.arrival.header.prev is not None:
             self.prev = entry.arrival.header.prev

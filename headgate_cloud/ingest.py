@@ -28,7 +28,17 @@ from headgate_cloud.fetchtable import FetchTable
 from headgate_cloud.forks import Forks, Seen
 from headgate_cloud.gateways import Gateways
 from headgate_cloud.health import HealthTable
-from headgate_cloud.intake import Ack, Arrival, Progress, Rejection, acknowledgement, payloads, progress, read
+from headgate_cloud.intake import (
+    Ack,
+    Arrival,
+    Progress,
+    Rejection,
+    acknowledgement,
+    also_named,
+    payloads,
+    progress,
+    read,
+)
 from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
 from headgate_cloud.schemas import Schemas
@@ -279,7 +289,8 @@ class Ingest:
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
         forked = self._forked(stream)
         want = self.schemas.unknown(stream.arrival.thing, stream.schemas) if self.schemas else []
-        return reached, acknowledgement(head.stream, head.epoch, reached, want=want, forked=forked)
+        named = also_named(reached, stream.stored)
+        return reached, acknowledgement(head.stream, head.epoch, named, want=want, forked=forked)
 
     def _forked(self, stream: Touched) -> str:
         """Why this epoch goes on from an older copy of the gateway's state; empty where it does not."""

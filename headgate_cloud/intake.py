@@ -17,6 +17,7 @@ from headgate_cloud.decoder import Envelope, Header, Undecodable
 # AWS IoT Core quota "Message size" (facts: AWS general reference, IoT Core endpoints and quotas).
 MAX_BODY_BYTES: Final = 128 * 1024
 MAX_RANGES: Final = 32  # docs/wire.md, acknowledgement
+MAX_JUST_STORED: Final = 24  # of them, at most
 # Bounds a batch's reading where much is stored beyond a gap; what is not read is acknowledged once it fills.
 MAX_READ: Final = 4096
 CODECS: Final = ("json", "compact")
@@ -175,6 +176,25 @@ def progress(up_to: int, seqs: Iterable[int]) -> Progress:
         else:
             ranges.append((seq, seq))
     return Progress(up_to, tuple(ranges))
+
+
+def also_named(reached: Progress, stored: Iterable[int]) -> Progress:
+    """With what was `stored` just now, though it lies beyond the ranges: a gateway sends again what it hears
+    nothing of, and while much of that waits it sends nothing for the gaps.
+    """
+    named = [(0, reached.up_to), *reached.received]
+    ranges: list[tuple[int, int]] = []
+    for seq in sorted(stored):
+        if any(first <= seq <= last for first, last in named):
+            continue
+        if ranges and seq == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], seq)
+        elif len(ranges) < MAX_JUST_STORED:
+            ranges.append((seq, seq))
+        else:
+            break
+    lowest = reached.received[: MAX_RANGES - len(ranges)]
+    return Progress(reached.up_to, tuple(sorted([*lowest, *ranges])))
 
 
 Ack = Mapping[str, object]

@@ -10,6 +10,7 @@ from typing import Any
 from headgate.driver import Refused, Reply, Request
 from headgate.envelope import numbers
 from headgate.model import NAME_PART, Series, Value
+from headgate.requests.buckets import MAX_STEP_MS, MIN_STEP_MS, FoundBuckets, bucket_slices
 from headgate.requests.desk import Writing
 from headgate.requests.model import short
 from headgate.store.day_file import DAY_MS
@@ -34,6 +35,8 @@ class Query:
     to_ms: int
     limit: int
     newest_first: bool
+    step_ms: int = 0
+    """Buckets of this length instead of samples, which `limit` counts then; 0: samples."""
 
 
 Row = tuple[int, Value, int]
@@ -66,9 +69,12 @@ def parse_query(args: Mapping[str, Any]) -> Query:
     newest_first = args.get("newest_first", False)
     if not isinstance(newest_first, bool):
         faults.append("newest_first must be true or false")
+    step_ms = args.get("step", 0)
+    if "step" in args and not _is_int(step_ms, MIN_STEP_MS, MAX_STEP_MS):
+        faults.append(f"step must be {MIN_STEP_MS} to {MAX_STEP_MS} ms")
     if faults:
         raise Refused("bad_request", "query: " + "; ".join(faults))
-    return Query(tuple(dict.fromkeys(names)), from_ms, to_ms, limit, newest_first)
+    return Query(tuple(dict.fromkeys(names)), from_ms, to_ms, limit, newest_first, step_ms)
 
 
 def slices(query: Query, days: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -141,20 +147,44 @@ class History:
         unknown = [name for name in asked.names if name not in known]
         if unknown:
             raise Refused("unknown_series", f"query: there are no samples of {unknown[0]!r}")
+        if asked.step_ms:
+            return Reply(request.id, "ok", "ok", "", await self._buckets(asked))
         found = Found()
         for start_ms, end_ms in slices(asked, await self.writer.call(self.store.days)):
             await self.writer.call(self._slice, asked, start_ms, end_ms, found)
             if found.more:
                 break
         answer, detail = await self.writer.call(result, found)
+        gaps = await self.writer.call(self.store.shed_within, asked.from_ms, asked.to_ms)
+        if gaps:
+            answer["gaps"] = gaps
+            said = "raw samples were shed (gaps): ask with step for windows of them"
+            detail = f"{detail}; {said}" if detail else said
         return Reply(request.id, "ok", "ok", detail, answer)
+
+    async def _buckets(self, asked: Query) -> dict[str, Any]:
+        found = FoundBuckets(asked.step_ms, asked.newest_first)
+        days = await self.writer.call(self.store.days)
+        kept = await self.writer.call(self.store.kept_days)
+        bounds = (asked.from_ms, asked.to_ms)
+        for start_ms, end_ms in bucket_slices(bounds, days, kept, SLICE_MS, newest_first=asked.newest_first):
+            await self.writer.call(self._bucket_slice, asked, start_ms, end_ms, found)
+            if found.is_enough(asked.limit, start_ms if asked.newest_first else end_ms):
+                break
+        return await self.writer.call(found.result, asked.limit)
+
+    def _bucket_slice(self, asked: Query, start_ms: int, end_ms: int, found: FoundBuckets) -> None:
+        back = asked.newest_first
+        found.add(
+            list(self.store.downsampled(asked.names, start_ms, end_ms, asked.step_ms, newest_first=back))
+        )
 
     def _slice(self, asked: Query, start_ms: int, end_ms: int, found: Found) -> None:
         columns = self.store.query(asked.names, start_ms, end_ms, newest_first=asked.newest_first)
         add(found, list(columns), asked)
 
 
-_ARGS = ("series", "from", "to", "newest_first", "limit")
+_ARGS = ("series", "from", "to", "newest_first", "limit", "step")
 
 
 def _is_name(name: object) -> bool:

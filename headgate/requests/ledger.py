@@ -19,7 +19,8 @@ from headgate.requests.model import MAX_REPLY_BYTES, Asked, Carrier, parse_reply
 from headgate.requests.spool import ReplySpool
 from headgate.store.requests import RequestRow
 from headgate.store.state import Queued
-from headgate.store.store import Store, Tx
+from headgate.store.store import Store
+from headgate.store.transaction import Tx
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,8 @@ from headgate.roles.hub_capture import CAPTURE, Ask, Wanted, capture
 from headgate.sleeper import Sleeper
 from headgate.store.alarm_rows import PendingRow
 from headgate.store.state import Queued
-from headgate.store.store import Store, Tx
+from headgate.store.store import Store
+from headgate.store.transaction import Tx
 from headgate.store.writer import Writer
 
 CONTEXT = "context"

@@ -30,7 +30,8 @@ from headgate.roles.hub_windows import Windows
 from headgate.store.quarantine import fields_of
 from headgate.store.replay import Journaled
 from headgate.store.state import LedgerRow, Queued
-from headgate.store.store import Store, Tx
+from headgate.store.store import Store
+from headgate.store.transaction import Tx
 from headgate.timeline import TimeTuning
 from headgate.uplink.config import UplinkConfig
 from headgate.uplink.lanes import SCHEMAS
@@ -291,7 +292,7 @@ class Pipeline:
         acks = list(acks)
         parts = self._parts(acks, utc_ms, boot_ms)
         parts += [("reports", reports.set_aside(fields_of(note))) for note in notes]
-        queued: list[Queued] = []
+        queued = self._time.take_queued()
         booked = booking is not None and booking.rows
         size_bytes = sum(len(part.text) + len(part.data) for _, part in parts)
         self.deferred = bool(parts) and not self.room(
@@ -301,7 +302,7 @@ class Pipeline:
             if acks or booked:
                 with self.store.begin() as tx:
                     _note(tx, acks, booking)
-            return []
+            return queued
         fresh, boots = self._fresh.unsaved(), self._time.unsaved()
         if parts or acks or fresh or booked or self._end != self.store.progress.packed:
             with self.store.begin() as tx:

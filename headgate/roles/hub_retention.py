@@ -13,7 +13,8 @@ from headgate.roles.hub_pipeline import Arrived, Pipeline
 from headgate.sleeper import Sleeper
 from headgate.store.config import StoreConfig
 from headgate.store.retention import Retention, Step
-from headgate.store.store import RECORD_BATCHES, Seal, Store
+from headgate.store.store import RECORD_BATCHES, Store
+from headgate.store.transaction import Seal
 from headgate.store.writer import Writer
 from headgate.uplink.sender import Uplink
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from headgate.clock import Clock, machine_boot_id, random_id
 from headgate.columns import MAX_UTC_MS
-from headgate.envelope import reports
+from headgate.envelope import header, reports
 from headgate.envelope.header import Part
 from headgate.limited_log import LimitedLog
 from headgate.model import Batch, ClockState
 from headgate.store.replay import Journaled
-from headgate.store.store import RECORD_BATCHES, Store, Tx
+from headgate.store.state import Queued
+from headgate.store.store import RECORD_BATCHES, Store
+from headgate.store.transaction import Tx
 from headgate.timeline import Boot, Reading, Settled, Timeline, TimeTuning, boot_of
 
 log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class HubTime:
         self._read = read
         self._timeline = Timeline(store.state.boots.all(), self.tuning)
         self._now: Reading | None = None
+        self._queued: list[Queued] = []
         self._complaints = LimitedLog(log)
 
     @property
@@ -117,11 +121,16 @@ class HubTime:
             rows = self._timeline.unsaved()
             with self._store.begin() as tx:  # first, so that after a crash all of a boot get the same offset
                 tx.boots(rows.items())
+                queued = [self._enqueued(tx, each) for each in settled]  # with it, or nobody would be told
             self._timeline.were_saved(rows)
-            for each in settled:
-                self._tell(each)
+            self._queued += queued
         for boot, position in self._timeline.ready():
             yield from self._released(boot, position)
+
+    def take_queued(self) -> list[Queued]:
+        """The reports that became durable since the last call, to be published."""
+        queued, self._queued = self._queued, []
+        return queued
 
     def unsaved(self) -> dict[str, Boot]:
         """What was learnt of boots and is not in state.db; see `were_saved`."""
@@ -165,7 +174,7 @@ class HubTime:
             self._tell_cloud("time_uncertain", fields)
         return placed
 
-    def _tell(self, settled: Settled) -> None:
+    def _enqueued(self, tx: Tx, settled: Settled) -> Queued:
         fields = {
             "boot": settled.boot,
             "from": settled.from_ms,
@@ -174,11 +183,18 @@ class HubTime:
         }
         if settled.why:
             log.warning("%s: %d batches stay without a sure time", settled.why, settled.batches)
-            self._tell_cloud("time_uncertain", fields | {"why": settled.why})
+            part = self._report_of("time_uncertain", fields | {"why": settled.why})
         else:
             log.info("the clock is set: %d batches that waited get their time", settled.batches)
-            self._tell_cloud("time_known", fields)
+            part = self._report_of("time_known", fields)
+        sealed_ms = settled.to_ms if self._now is None else self._now.utc_ms
+        return tx.enqueue(
+            "reports", part.schema, partial(header.seal, part), 0, live=True, sealed_ms=sealed_ms
+        )
 
     def _tell_cloud(self, type_: str, fields: Mapping[str, object]) -> None:
+        self._report(self._report_of(type_, fields))
+
+    def _report_of(self, type_: str, fields: Mapping[str, object]) -> Part:
         clock = ClockState.UNSYNCED if self._now is None else self._now.clock
-        self._report(reports.pack_report(type_, fields, clock))
+        return reports.pack_report(type_, fields, clock)

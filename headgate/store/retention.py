@@ -22,8 +22,9 @@ from headgate.store.day_file import DAY_MS, day_path, open_day
 from headgate.store.shed_reports import Report
 from headgate.store.shed_rows import Leaving
 from headgate.store.state import Queued
-from headgate.store.store import Seal, Store
+from headgate.store.store import Store
 from headgate.store.thinning import Thinning, day_contents
+from headgate.store.transaction import Seal
 from headgate.store.usage import Usage, size_of
 from headgate.store.windows_file import Gone, day_of, files_in, next_path, open_windows
 

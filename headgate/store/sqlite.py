@@ -79,6 +79,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # where the disk fails or is full SQLite may have done it
+            connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")

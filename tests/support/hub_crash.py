@@ -165,7 +165,7 @@ def _step_system_calls(steps: _Steps) -> None:
 
         yield name, call
 
-    for name in ("fdatasync", "fsync", "posix_fallocate", "truncate", "unlink", "replace"):
+    for name in ("fdatasync", "fsync", "posix_fallocate", "truncate", "unlink", "replace", "rename"):
         for found, call in stepped(name):
             setattr(os, found, call)
 

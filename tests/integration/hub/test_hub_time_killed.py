@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support import envelope_reader as reader
 from tests.support.hub_crash import EXIT_CRASHED, Record, count_steps, crash_at
-from tests.support.time_crash import BATCHES, START_MS, run_hub
+from tests.support.time_crash import BATCHES, START_MS, SYNCED_FROM, run_hub
 
 
 def check(record: Record) -> None:
@@ -21,6 +22,9 @@ def check(record: Record) -> None:
         expected.setdefault(seq * 400 // 1_000 * 1_000, []).append(seq)
     found = {row.start_ms - START_MS: (row.n, row.first, row.last) for row in rows}
     assert found == {start: (len(seqs), seqs[0], seqs[-1]) for start, seqs in expected.items()}
+    told = [report for body in bodies if (report := json.loads(body).get("report"))]
+    assert [report["type"] for report in told] == ["time_known"]
+    assert told[0]["batches"] in (SYNCED_FROM - 1, SYNCED_FROM)  # the first of known time waits behind them
     columns = record.all("query")[-1]
     assert [value for column in columns for value in column] == list(range(1, BATCHES + 1))
 

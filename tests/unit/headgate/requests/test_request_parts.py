@@ -96,6 +96,8 @@ def test_what_a_bridge_could_not_bring_has_an_error() -> None:
         {"series": ["m/x"], "from": 0, "to": 1, "limit": 10**9},
         {"series": ["m/x"], "from": 0, "to": 1, "newest_first": 1},
         {"series": ["m/x"], "from": 0, "to": 1, "step": 1},
+        {"series": ["m/x"], "from": 0, "to": 1, "step": 10**9},
+        {"series": ["m/x"], "from": 0, "to": 1, "every": 1},
     ],
 )
 def test_a_query_of_another_form_is_refused(args: dict[str, Any]) -> None:

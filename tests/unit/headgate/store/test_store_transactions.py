@@ -10,7 +10,8 @@ from headgate.config.stateroot import StateRoot
 from headgate.errors import Fatal, Reject
 from headgate.model import Ack, Batch, ClockState, EnvelopeId, Frame, Series, dictionary_hash
 from headgate.store.state import table_from_rows
-from headgate.store.store import Previous, Store
+from headgate.store.store import Store
+from headgate.store.transaction import Previous
 
 TABLE = (Series("a/x", "V"),)
 
