@@ -359,7 +359,7 @@ class Pipeline:
         batch, progress = item.batch, self.store.progress
         fresh = item.position >= progress.packed
         self._end = max(self._end, item.end)
-        groups, unfit = self._columns(batch, fresh)
+        groups = self._columns(batch, fresh)
         if item.position >= progress.blocks:
             for columns in groups:
                 self.store.keep(item.position, columns)
@@ -375,9 +375,9 @@ class Pipeline:
         if batch.clock is not ClockState.UNSYNCED:
             self.watch.samples(groups, item.position, batch.clock, fresh=fresh)
         if groups:
-            self._window(item, None if unfit else self.store.table(batch.dictionary), groups, boot_ms)
+            self._window(item, groups, boot_ms)
 
-    def _columns(self, batch: Batch, fresh: bool) -> tuple[list[Columns], int]:
+    def _columns(self, batch: Batch, fresh: bool) -> list[Columns]:
         try:
             table = self.store.table(batch.dictionary)
             if table is None:
@@ -388,7 +388,7 @@ class Pipeline:
             self._complaints.warning(batch.bridge, "%s: its samples are passed over", error)
             if fresh:
                 self._report_dropped(batch, sum(len(frame.series) for frame in batch.frames), str(error))
-            return [], 0
+            return []
         if unfit:
             self.counters.unfit += unfit
             self._complaints.warning(
@@ -397,7 +397,7 @@ class Pipeline:
                 batch.bridge,
                 unfit,
             )
-        return groups, unfit
+        return groups
 
     def _report_dropped(self, batch: Batch, count: int, why: str) -> None:
         """Have the cloud told, in the transaction that makes the rest of the batch sealed."""
@@ -405,10 +405,7 @@ class Pipeline:
         report = reports.dropped(f"{batch.bridge}/*", min(times), max(times), count, why, batch.clock)
         self.report(report)
 
-    def _window(
-        self, item: Journaled, table: Sequence[Series] | None, groups: Sequence[Columns], boot_ms: int
-    ) -> None:
-        """Into windows: rows as they came or, where there is no `table`, the columns of what fits."""
+    def _window(self, item: Journaled, groups: Sequence[Columns], boot_ms: int) -> None:
         batch = item.batch
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
             for columns in groups:
@@ -417,7 +414,7 @@ class Pipeline:
         fresh = item.position >= self.store.progress.packed
         if not fresh and self._windows.rewound(groups, self._time.synced_ms):
             return
-        self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
+        self._windows.add(item, groups, fresh=fresh, boot_ms=boot_ms)
 
     def _parts(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[tuple[str, Part]]:
         live_from_ms = utc_ms - self.tuning.live_age_ms

@@ -205,7 +205,7 @@ def test_schemas_are_made_once_and_told_again_when_asked_but_not_at_once() -> No
     assert book.again(wanted, 1_000 + AGAIN_MS - 1) == []
     assert book.again(wanted, 1_000 + AGAIN_MS) == [keys[0]]
     again = SchemaBook({key: book.rows(key) for key in keys})
-    assert again.place(table[299]) == book.place(table[299])
+    assert again.places((table[299],)) == book.places((table[299],))
     assert again.again(wanted, 5) == [keys[0]]
 
 
