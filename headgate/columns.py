@@ -31,7 +31,7 @@ _PLAIN: Mapping[Kind, tuple[str, type]] = {"f64": ("d", float), "i64": ("q", int
 
 
 class Rows(Sequence[Sequence[Value]]):
-    """Columns without gaps, kept as rows in memory: of each time the 64 bits of every value, one after another.
+    """Columns without gaps, kept as rows: of each time the 64 bits of every value, one after the other.
 
     `form` says what they are (`d`, `q`, `Q`). A column becomes Python's values when it is first asked for.
     """
@@ -153,8 +153,8 @@ def _shape_of(batch: Batch, indexes: Sequence[int], table: Sequence[Series]) -> 
     if found is None or found.table is not table:
         if max(indexes) >= len(table):
             raise Reject(
-                f"batch {batch.bridge}/{batch.run_id:016x}/{batch.seq}: series {max(indexes)} of a dictionary "
-                f"of {len(table)}"
+                f"batch {batch.bridge}/{batch.run_id:016x}/{batch.seq}: series {max(indexes)} of a "
+                f"dictionary of {len(table)}"
             )
         if len(_known) >= _MAX_KNOWN:
             _known.clear()

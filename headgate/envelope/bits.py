@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from headgate.envelope.header import varint, zigzag
+from headgate.envelope.header import varint
 from headgate.model import Value
 
 INTEGERS, DOUBLES, TEXTS = 0, 1, 2
@@ -24,7 +24,7 @@ _MASK = (1 << 64) - 1
 _EXACT = 1 << 53
 _EDGES = np.array([1 << 8, 1 << 16, 1 << 32], np.uint64)
 """From which on an integer needs the next of _WIDTHS."""
-_SHIFTS = np.arange(0, 64, 7, np.uint64)
+_SHIFTS = np.arange(0, 64, 7).astype(np.uint64)
 _POWERS = np.array([float(10**exponent) for exponent in range(16)])
 Flags = NDArray[np.bool_]
 
@@ -63,7 +63,7 @@ def integer_matrix(matrix: NDArray[np.uint64]) -> list[Packed]:
 
 @dataclass(frozen=True, slots=True)
 class IntegerTable:
-    """Columns of integers of one length: their heads, `lanes[level, column]`, how many levels of each count."""
+    """Columns of integers of one length: their heads, `lanes[level, column]`, how many levels each has."""
 
     heads: list[bytes]
     lanes: NDArray[np.uint8]
@@ -139,8 +139,8 @@ def column(values: Sequence[Value], decimals: int | None, *, unsigned: bool = Fa
     packed = _present(present, decimals, unsigned=unsigned)
     if len(present) == len(values):
         return packed
-    bits = np.packbits(np.array([value is not None for value in values]), bitorder="little").tobytes()
-    return Packed(bytes((packed.head[0] | GAPS,)) + bits + packed.head[1:], packed.planes)
+    flags = np.packbits(np.array([value is not None for value in values]), bitorder="little").tobytes()
+    return Packed(bytes((packed.head[0] | GAPS,)) + flags + packed.head[1:], packed.planes)
 
 
 def with_quality(packed: Packed, quality: Sequence[int] | None) -> Packed:
@@ -156,7 +156,7 @@ def number_columns(lists: Sequence[Sequence[Value]]) -> list[Packed]:
     """Columns of statistics: those of integers (of doubles' precision) together, the others each alone."""
     alike: dict[int, list[int]] = {}
     for i, values in enumerate(lists):
-        if set(map(type, values)) == {int} and _exact(values):
+        if set(map(type, values)) == {int} and _exact(values):  # type: ignore[arg-type]  # ints
             alike.setdefault(len(values), []).append(i)
     found: dict[int, Packed] = {}
     for members in alike.values():
@@ -164,8 +164,8 @@ def number_columns(lists: Sequence[Sequence[Value]]) -> list[Packed]:
     return [found[i] if i in found else column(values, None) for i, values in enumerate(lists)]
 
 
-def _exact(values: Sequence[Value]) -> bool:
-    return all(-_EXACT <= value <= _EXACT for value in values if isinstance(value, int))
+def _exact(numbers: Sequence[int]) -> bool:
+    return min(numbers) >= -_EXACT and max(numbers) <= _EXACT
 
 
 def _present(values: Sequence[Value], decimals: int | None, *, unsigned: bool) -> Packed:
@@ -184,5 +184,5 @@ def _present(values: Sequence[Value], decimals: int | None, *, unsigned: bool) -
         texts = [value.encode() for value in values if isinstance(value, str)]
         return Packed(bytes((TEXTS,)) + b"".join(varint(len(text)) + text for text in texts))
     doubles: list[float] = [float(value) for value in values]  # type: ignore[arg-type]  # no texts among them
-    whole = np.frombuffer(struct.pack(f"<{len(doubles)}d", *doubles), np.uint8).reshape(-1, 8)
-    return Packed(bytes((DOUBLES | 3 << 4,)), [whole[:, at].tobytes() for at in range(8)])
+    lanes = np.frombuffer(struct.pack(f"<{len(doubles)}d", *doubles), np.uint8).reshape(-1, 8)
+    return Packed(bytes((DOUBLES | 3 << 4,)), [lanes[:, at].tobytes() for at in range(8)])

@@ -75,10 +75,10 @@ def pack_samples(
 
     Raises Reject when a single sample does not fit, which `headgate.columns` rules out.
     """
-    blocks = []
+    blocks: list[_Block] = []
     for columns in merged(groups):
-        for first in range(0, len(columns.times_ms), MAX_ROWS):
-            blocks.append(_sample_block(sliced(columns, first, first + MAX_ROWS)))
+        starts = range(0, len(columns.times_ms), MAX_ROWS)
+        blocks += [_sample_block(sliced(columns, first, first + MAX_ROWS)) for first in starts]
     return list(_fill("samples", blocks, clock, room_bytes, book))
 
 
@@ -283,10 +283,14 @@ def _window_block(columns: WindowColumns, statistics: frozenset[str], *, rounded
         for shape, line in zip(shapes, lines, strict=True)
     ]
 
+    planes = [[b""] * len(lines) for _ in range(8)]
+    for i, line in enumerate(lines):
+        for column in line:
+            for level, data in enumerate(column.planes):
+                planes[level][i] += data
+
     def plane(level: int, start: int, end: int) -> bytes:
-        return b"".join(
-            column.planes[level] for line in lines[start:end] for column in line if level < len(column.planes)
-        )
+        return b"".join(planes[level][start:end])
 
     def halves(i: int) -> list[_Block]:
         series = tuple(columns.rows)[i]

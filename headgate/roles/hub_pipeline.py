@@ -49,6 +49,7 @@ class PipelineTuning:
 
     Blocks of ten minutes of 1 Hz keep half a byte a sample; until then a sample takes 8 B of memory, and is
     read again from the journal at start. `mark_series`: of a dead bridge, how many are marked at a time.
+    `seal_samples`: so many are sealed at once, more would not become smaller for waiting.
     `health_pile_ms`: how old a heartbeat that waits for the cloud is before another joins it.
     """
 
@@ -57,6 +58,7 @@ class PipelineTuning:
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
     mark_series: int = 2_000
+    seal_samples: int = 100_000
     health_pile_ms: int = 3_600_000
     alarms: AlarmsTuning = field(default_factory=AlarmsTuning)
     time: TimeTuning = field(default_factory=TimeTuning)
@@ -128,6 +130,7 @@ class Pipeline:
     raw: bool = True
     _packing: Packing = field(init=False)
     _raw: list[_Raw] = field(default_factory=list)
+    _raw_samples: int = 0
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
@@ -154,6 +157,11 @@ class Pipeline:
     def urgent(self) -> bool:
         """Whether something waits that is to be sealed at once."""
         return self.watch.urgent
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for its envelopes that no more should."""
+        return self._raw_samples >= self.tuning.seal_samples
 
     def recover(self, boot_ms: int) -> int:
         """Rebuild what was in memory from the journal; returns how many batches were replayed."""
@@ -329,6 +337,7 @@ class Pipeline:
             self.counters.windows += sum(not window.revision for window in self._closed)
             self.counters.corrected += sum(window.revision > 0 for window in self._closed)
             self._raw, self._closed, self._reports, self._health = [], [], [], []
+            self._raw_samples = 0
         self._seal_blocks(boot_ms)
         return queued
 
@@ -366,8 +375,10 @@ class Pipeline:
         if fresh:
             if groups:
                 self._fresh.add(batch)
+            samples = sum(map(len, groups))
             self.counters.batches += 1
-            self.counters.samples += sum(map(len, groups))
+            self.counters.samples += samples
+            self._raw_samples += samples
             if batch.dropped:
                 self.counters.dropped_by_bridges += batch.dropped
                 self._report_dropped(batch, batch.dropped, "shed by the bridge")

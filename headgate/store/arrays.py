@@ -143,7 +143,7 @@ def _of_rows(group: Sequence[Columns], rows: Sequence[Rows], shape: Shape) -> St
     values: dict[Kind, Values] = {}
     for kind, places in shape.places.items():
         found: NDArray[np.uint64] = np.ascontiguousarray(bits[list(places)])
-        values[kind] = found.view(DTYPES[kind])  # type: ignore[assignment]  # one of those in Values
+        values[kind] = found.view(DTYPES[kind])
     times = np.array([t for columns in group for t in columns.times_ms], np.int64)
     return Stretch(shape, times, values, {}, _qualities(group, len(shape.series)))
 
