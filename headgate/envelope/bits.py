@@ -152,8 +152,32 @@ def with_quality(packed: Packed, quality: Sequence[int] | None) -> Packed:
     return Packed(bytes((packed.head[0] | QUALITY,)) + words + packed.head[1:], packed.planes)
 
 
-def number_columns(lists: Sequence[Sequence[Value]]) -> list[Packed]:
-    """Columns of statistics: those of integers (of doubles' precision) together, the others each alone."""
+@dataclass(frozen=True, slots=True)
+class PackedTable:
+    """As IntegerTable, of columns that were packed each alone."""
+
+    columns: Sequence[Packed]
+
+    @property
+    def heads(self) -> list[bytes]:
+        """Of all columns."""
+        return [column.head for column in self.columns]
+
+    def plane(self, level: int, start: int, end: int) -> bytes:
+        """What the columns from `start` to before `end` have on a level."""
+        return b"".join(c.planes[level] for c in self.columns[start:end] if level < len(c.planes))
+
+
+def number_table(lists: Sequence[Sequence[Value]]) -> IntegerTable | PackedTable:
+    """Columns of statistics, of one length: integers (of doubles' precision) together, or each alone."""
+    whole = np.array(lists) if all(set(map(type, values)) <= {int} for values in lists) else np.zeros(0)
+    if whole.dtype == np.int64 and whole.min() >= -_EXACT and whole.max() <= _EXACT:
+        return IntegerTable.of(whole.view(np.uint64))
+    return PackedTable(_number_columns(lists))
+
+
+def _number_columns(lists: Sequence[Sequence[Value]]) -> list[Packed]:
+    """Those of integers (of doubles' precision) together, the others each alone."""
     alike: dict[int, list[int]] = {}
     for i, values in enumerate(lists):
         if set(map(type, values)) == {int} and _exact(values):  # type: ignore[arg-type]  # ints

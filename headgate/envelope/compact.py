@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -276,21 +276,16 @@ def _sample_halves(columns: Columns, i: int) -> list[_Block]:
 def _window_block(columns: WindowColumns, statistics: frozenset[str], *, rounded: bool) -> _Block:
     rows = [columns_of(series, row, statistics, rounded=rounded) for series, row in columns.rows.items()]
     shapes = [_Shape.of(row) for row in rows]
-    packed = iter(bits.number_columns([values for shape in shapes for values in shape.lists]))
-    lines = [[next(packed) for _ in shape.lists] for shape in shapes]
+    lists = [values for shape in shapes for values in shape.lists]
+    places = list(accumulate((len(shape.lists) for shape in shapes), initial=0))  # where each line's begin
+    table = bits.number_table(lists)
     heads = [
-        shape.head + b"".join(column.head for column in line)
-        for shape, line in zip(shapes, lines, strict=True)
+        shape.head + b"".join(table.heads[first:end])
+        for shape, (first, end) in zip(shapes, pairwise(places), strict=True)
     ]
 
-    planes = [[b""] * len(lines) for _ in range(8)]
-    for i, line in enumerate(lines):
-        for column in line:
-            for level, data in enumerate(column.planes):
-                planes[level][i] += data
-
     def plane(level: int, start: int, end: int) -> bytes:
-        return b"".join(planes[level][start:end])
+        return table.plane(level, places[start], places[end])
 
     def halves(i: int) -> list[_Block]:
         series = tuple(columns.rows)[i]
