@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Options:
     """How a bridge hands over. `flush_ms`: longest time a frame waits for its batch to fill."""
 
-    flush_ms: int = 1_000
+    flush_ms: int = 500
     stop_wait_ms: int = 2_000
     limits: Limits = field(default_factory=Limits)
 

@@ -67,7 +67,7 @@ class HubTuning:
     """
 
     commit_ms: int = 1_000
-    seal_ms: int = 3_000
+    seal_ms: int = 4_000
     announce_ms: int = 10_000
     silence_ms: int = 90_000
     status_ms: int = 30_000
