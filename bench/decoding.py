@@ -41,12 +41,13 @@ def measure(name: str) -> Callable[[], Mapping[str, Figure]]:
 def _round(device: Device, adverts: Sequence[Advert]) -> tuple[int, int]:
     make_decode = device.format.make_decode
     assert make_decode is not None
-    listener = Listener(device, make_decode(ADDRESS, device.bind_key), range(len(device.tags)), print, 0)
+    listener = Listener(device, make_decode, range(len(device.tags)), print, 0)
     values = 0
     gc.collect()
     start_ns = time.process_time_ns()
     for advert in adverts:
-        frame = listener.hear(advert)
+        wanted = listener.wanted(advert)
+        frame = None if wanted is None else listener.hear(wanted, advert.boot_ms, advert.rssi_dbm)
         if frame is not None:
             values += len(frame.values)
     return time.process_time_ns() - start_ns, values

@@ -18,7 +18,7 @@ from functools import lru_cache
 
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Quality
-from headgate.rows import MAX_LAYOUTS, Layouts, Reader, Types, read_rows
+from headgate.rows import MAX_LAYOUTS, Layout, Layouts, Reader, Types, read_rows
 
 MAGIC = b"HGB"
 VERSION = 2
@@ -71,20 +71,39 @@ class Encoder:
             yield from self._parts(batch, frames[start : start + step], limit_bytes)
 
     def _encode_one(self, batch: Batch, frames: Sequence[Frame]) -> bytes:
-        out = bytearray(_header(batch))
-        out += _short_text(batch.bridge) + _short_text(batch.machine_boot_id)
-        groups: dict[tuple[_Shape, Types], list[Frame]] = {}
+        shapes: dict[_Shape, list[Frame]] = {}
         met = self._met
         for frame in frames:
-            shape = met.get(id(frame.series))
-            if shape is None or shape.series is not frame.series:
-                shape = self._shape(frame.series)
-            groups.setdefault((shape, tuple(map(type, frame.values))), []).append(frame)
-        out += struct.pack("<H", len(groups))
-        for (shape, types), members in groups.items():
+            series = frame.series
+            shape = met.get(id(series))
+            if shape is None or shape.series is not series:
+                shape = self._shape(series)
+            members = shapes.get(shape)
+            if members is None:
+                shapes[shape] = [frame]
+            else:
+                members.append(frame)
+        body, groups = bytearray(), 0
+        for shape, members in shapes.items():
+            lone = shape.lone(members[0]) if len(members) == 1 else b""
+            if lone:
+                body += lone
+                groups += 1
+            else:
+                groups += self._write(body, shape, members)
+        head = _header(batch) + _short_text(batch.bridge) + _short_text(batch.machine_boot_id)
+        return head + struct.pack("<H", groups) + body
+
+    def _write(self, out: bytearray, shape: _Shape, frames: Sequence[Frame]) -> int:
+        """Append the groups of the frames of one shape, and return how many: one for each kind of rows."""
+        groups: dict[Types, list[Frame]] = {}
+        for frame in frames:
+            groups.setdefault(tuple(map(type, frame.values)), []).append(frame)
+        for types, members in groups.items():
             _write_head(out, shape.runs, len(shape.series), members)
-            self._layouts.write(out, shape, types, [frame.values for frame in members])
-        return bytes(out)
+            layout = self._layouts.write(out, shape, types, [frame.values for frame in members])
+            shape.types, shape.layout = types, layout if layout.plain else None
+        return len(groups)
 
     def _shape(self, series: Sequence[int]) -> _Shape:
         """What is known of a shape, by its content; next time by the very object, if that never changes."""
@@ -101,15 +120,31 @@ class Encoder:
         return shape
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Shape:
     """The series of some frames, and their runs as written. There is one object for each, compared as such:
 
-    hashing the content would touch every index of every frame.
+    hashing the content would touch every index of every frame. `layout`: the last row's, whose values were
+    of `types`.
     """
 
     series: tuple[int, ...]
     runs: bytes
+    types: Types = ()
+    layout: Layout | None = None
+
+    def lone(self, frame: Frame) -> bytes:
+        """The group of a frame alone, as nearly all are of what advertises; empty where the last layout,
+        without a look at the values, does not do.
+        """
+        layout, values = self.layout, frame.values
+        if layout is None or frame.quality or tuple(map(type, values)) != self.types:
+            return b""
+        try:
+            row = layout.row.pack(*values)
+        except struct.error:  # an integer that is wider than any before
+            return b""
+        return self.runs + _LONE.pack(1, frame.boot_ms, _LONE_TAG, 0) + layout.head + row
 
 
 def encode(batch: Batch, limit_bytes: int = LIMIT_BYTES) -> list[bytes]:

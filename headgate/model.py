@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from headgate.errors import Reject
 
@@ -68,8 +68,7 @@ class Series:
         return hash(self.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One response or advertisement: k series that share one acquisition time.
 
     `boot_ms` is boottime in ms; `series` are indexes into the bridge's table; `values` and `quality`

@@ -62,8 +62,8 @@ class Layouts:
     def __init__(self) -> None:
         self._known: dict[tuple[object, Types], Layout] = {}
 
-    def write(self, out: bytearray, shape: object, types: Types, rows: Sequence[Row]) -> None:
-        """Append layout and rows; all rows are of `types`. `shape` names whose rows they are."""
+    def write(self, out: bytearray, shape: object, types: Types, rows: Sequence[Row]) -> Layout:
+        """Append layout and rows; all rows are of `types`. `shape` names whose rows they are. Returns how."""
         layout = self._known.get((shape, types))
         if layout is not None:
             try:
@@ -71,13 +71,14 @@ class Layouts:
             except struct.error:  # an integer that is wider than any before
                 layout = _layout(types, rows, layout)
             else:
-                return
+                return layout
         else:
             layout = _layout(types, rows, None)
         if len(self._known) >= MAX_LAYOUTS:
             self._known.clear()
         self._known[shape, types] = layout
         self._write(out, layout, rows)
+        return layout
 
     def _write(self, out: bytearray, layout: Layout, rows: Sequence[Row]) -> None:
         pack = layout.row.pack
@@ -176,7 +177,13 @@ def _layout(types: Types, rows: Sequence[Row], known: Layout | None) -> Layout:
             tags.append("t")
         else:
             tags.append(NOTHING if kind is type(None) else "j")
-    return Layout("".join(tags), negative)
+    return _shared("".join(tags), negative)
+
+
+@lru_cache(MAX_LAYOUTS)
+def _shared(tags: str, negative: int) -> Layout:
+    """The same object for equal ones: hundreds of devices of a kind have a few."""
+    return Layout(tags, negative)
 
 
 def _variable(tag: str, column: Sequence[Value]) -> bytes:

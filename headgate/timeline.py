@@ -324,7 +324,7 @@ def _uncertain(batch: Batch, offset_ms: int) -> Batch:
         batch,
         utc_offset_ms=offset_ms,
         clock=ClockState.UNSYNCED,
-        frames=[replace(frame, quality=_doubted(frame)) for frame in batch.frames],
+        frames=[frame._replace(quality=_doubted(frame)) for frame in batch.frames],
     )
 
 

@@ -39,6 +39,7 @@ class Counts:
     power_cycles: int
     restarts: int
     reads: int
+    writes: int
     connects: int
     failures: int
 
@@ -94,6 +95,7 @@ class Adapter:
             power_cycles=scanner.steps[Step.POWER_CYCLE],
             restarts=scanner.steps[Step.RESTART],
             reads=gatt.reads,
+            writes=gatt.writes,
             connects=gatt.connects,
             failures=gatt.failures,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 
 from headgate.ble.adapter import Adapter, MakeStack
 from headgate.ble.config import BleConfig
@@ -19,7 +19,7 @@ from headgate.sleeper import Sleeper
 MAX_WAITING = 4_096
 """Adverts that wait to be decoded: about a second of the busiest air that a controller reports."""
 GATHER_MS = 250
-ENOUGH = 256
+ENOUGH = 1_024
 """A packet waits so long, or until so many wait, stamped as it came: of many at a time each costs less."""
 SILENT_INTERVALS = 3
 """The watchdog waits for as many of the shortest interval, where all sensors are slow."""
@@ -33,7 +33,7 @@ class Air:
         self._stack, self._clock, self._notice, self._rng = stack, clock, notice, rng
         self._listeners: dict[str, dict[str, list[Listener]]] = {}
         self.overrun = 0
-        self._waiting: deque[tuple[Mapping[str, Sequence[Listener]], Advert]] = deque()
+        self._waiting: deque[tuple[Listener, int, int, Advert | bytes]] = deque()
         self._some = asyncio.Event()
         self._sleeper = Sleeper(clock)
         self._over = False
@@ -56,6 +56,7 @@ class Air:
 
     def aim(self, listeners: Iterable[Listener]) -> None:
         """Hand adverts to these listeners and no others."""
+        self.catch_up()  # with those who listened when it came
         for heard in self._listeners.values():
             heard.clear()  # the scans under way keep looking at these very tables
         for listener in listeners:
@@ -104,11 +105,10 @@ class Air:
         if emit is None:
             return
         while waiting:
-            listeners, advert = waiting.popleft()
-            for listener in listeners.get(advert.address, ()):
-                frame = listener.hear(advert)
-                if frame is not None:
-                    emit(frame)
+            listener, boot_ms, rssi_dbm, wanted = waiting.popleft()
+            frame = listener.hear(wanted, boot_ms, rssi_dbm)
+            if frame is not None:
+                emit(frame)
 
     def _heard_by(self, adapter: str) -> dict[str, list[Listener]]:
         return self._listeners.setdefault(adapter, {})
@@ -132,13 +132,16 @@ class Air:
         listeners, waiting = self._heard_by(name), self._waiting
 
         def heard(advert: Advert) -> None:
-            waiting.append((listeners, advert))
+            for listener in listeners.get(advert.address, ()):
+                wanted = listener.wanted(advert)
+                if wanted is not None:  # all else is freed at once: what is kept leaves the machine's caches
+                    waiting.append((listener, advert.boot_ms, advert.rssi_dbm, wanted))
             count = len(waiting)
             if count == 1:
                 self._some.set()
             elif count >= ENOUGH:
                 self._sleeper.wake()
-                if count > MAX_WAITING:
+                while len(waiting) > MAX_WAITING:
                     waiting.popleft()
                     self.overrun += 1
 

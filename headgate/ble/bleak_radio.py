@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Container, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from bleak import BleakClient, BleakScanner
@@ -66,6 +67,14 @@ _NOT_CONNECTED = "Not connected"
 """How BlueZ fails a write before it sends anything (src/gatt-client.c, characteristic_write_value)."""
 
 
+@dataclass(slots=True)
+class _Seen:
+    """When a device was heard last, and bleak's word for it."""
+
+    device: BLEDevice
+    boot_ms: int
+
+
 class BleakRadio:
     """A Radio on bleak's BlueZ backend: one adapter, one scanner."""
 
@@ -76,7 +85,7 @@ class BleakRadio:
         self._adapter = adapter
         self._clock = clock
         self._scanner: BleakScanner | None = None
-        self._seen: dict[str, tuple[BLEDevice, int]] = {}
+        self._seen: dict[str, _Seen] = {}
         self._connected: set[str] = set()
         self._waiting: dict[str, asyncio.Event] = {}
 
@@ -159,7 +168,10 @@ class BleakRadio:
             if self.overhear is not None:
                 self.overhear(_overheard(device, data, now_ms))
             if address in wanted:
-                self._seen[address] = (device, now_ms)
+                seen = self._seen.get(address)
+                if seen is None:
+                    seen = self._seen[address] = _Seen(device, now_ms)
+                seen.device, seen.boot_ms = device, now_ms
                 if self._waiting and (waiting := self._waiting.pop(address, None)) is not None:
                     waiting.set()
                 name = data.local_name or ""
@@ -169,7 +181,7 @@ class BleakRadio:
 
     def _recent(self, address: str) -> BLEDevice | None:
         seen = self._seen.get(address)
-        return seen[0] if seen is not None and self._clock.boot_ms() - seen[1] < RECENT_MS else None
+        return seen.device if seen is not None and self._clock.boot_ms() - seen.boot_ms < RECENT_MS else None
 
     def _start_error(self, error: BaseException, *, passive: bool) -> Retry:
         said = f"adapter {self._adapter}: {words(error)}"

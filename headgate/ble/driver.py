@@ -150,6 +150,7 @@ class BleDriver:
             ("repeats", sum(each.freshness.repeats for each in listeners)),
             ("replays", sum(each.freshness.replays for each in listeners)),
             ("undecoded", sum(each.undecoded for each in listeners)),
+            ("stuck", sum(each.stuck for each in listeners)),
             ("unchanged", self._unchanged()),
             ("stale", self._staleness.counted),
             ("open_files", open_files()),
@@ -164,6 +165,7 @@ class BleDriver:
                     "silences",
                     "steps",
                     "reads",
+                    "writes",
                     "connects",
                     "failures",
                 )
@@ -208,8 +210,7 @@ class BleDriver:
             self._start(poller)
         else:
             now_ms = self._clock.boot_ms()
-            decode = make_decode(device.address, device.bind_key)
-            self._listeners[device.name] = Listener(device, decode, indexes, self._notice, now_ms)
+            self._listeners[device.name] = Listener(device, make_decode, indexes, self._notice, now_ms)
 
     def _start(self, poller: Poller) -> None:
         if self._group is None or self._emit is None or self._stop.is_set():

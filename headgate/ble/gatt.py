@@ -41,6 +41,7 @@ class Gatt:
         paused: Callable[[], AbstractAsyncContextManager[None]],
     ) -> None:
         self.reads = 0
+        self.writes = 0
         self.failures = 0
         self.connects = 0
         self._pausing, self._paused = Pausing(config.pause_scan), paused

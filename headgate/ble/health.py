@@ -71,6 +71,7 @@ class Health:
         for name, listener in self._listeners.items():
             rows.append((_count(name, "_packets"), listener.packets))
             rows.append((_count(name, "_undecoded"), listener.undecoded))
+            rows.append((_count(name, "_stuck"), int(listener.stuck)))
         for name, poller in self._pollers.items():
             rows.append((_count(name, "_connections"), poller.connections))
             rows.append((_count(name, "_failures"), poller.failures))

@@ -39,6 +39,7 @@ class Link:
         """Write, once, over the connection that was read from. Raises as `Session.write`."""
         if self._session is None:
             raise Retry("the connection was lost")
+        self._gatt.writes += 1
         await self._session.write(uuid, data, self.device.timeout_s, response=response)
 
     async def close(self) -> None:

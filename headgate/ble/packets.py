@@ -14,9 +14,12 @@ COUNTER_END = 1 << 32
 
 
 class Freshness:
-    """What was last taken from one device. Forgotten at a restart: then the first packet heard is new."""
+    """What was last taken from one device. Forgotten at a restart: then the first packet heard is new.
 
-    __slots__ = ("_boot_ms", "_counter", "_id", "_raw", "repeats", "replays")
+    `since_ms`: when the last new packet was heard.
+    """
+
+    __slots__ = ("_counter", "_id", "_raw", "repeats", "replays", "since_ms")
 
     def __init__(self) -> None:
         self.repeats = 0
@@ -24,31 +27,30 @@ class Freshness:
         self._counter: int | None = None
         self._id: int | None = None
         self._raw: Mapping[str, Raw] | None = None
-        self._boot_ms = 0
+        self.since_ms = 0
 
     def is_new(self, packet: Packet, boot_ms: int) -> bool:
         """Whether to take a packet heard at a boottime; if so it is what the next one is compared with."""
-        counter = packet.counter
-        if counter is not None and self._counter is not None:
-            if counter == self._counter:
+        number, counter, before = packet.id, packet.counter, self._counter
+        if counter is not None and before is not None and counter <= before:
+            if counter == before:
                 self.repeats += 1
                 return False
-            if counter < self._counter and not _turned(self._counter, counter):
+            if not _turned(before, counter):
                 self.replays += 1
                 return False
         self._counter = counter
-        if self._repeats(packet, boot_ms):
+        # What a packet says is kept only where nothing else tells it from the next one.
+        told = number is not None or counter is not None
+        if number == self._id if number is not None else not told and self._says_the_same(packet, boot_ms):
             self.repeats += 1
             return False
-        self._id, self._boot_ms = packet.id, boot_ms
-        # What a packet says is kept only where nothing else tells it from the next one.
-        self._raw = packet.raw if packet.id is None and counter is None else None
+        self._id, self.since_ms = number, boot_ms
+        self._raw = None if told else packet.raw
         return True
 
-    def _repeats(self, packet: Packet, boot_ms: int) -> bool:
-        if packet.id is not None:
-            return packet.id == self._id
-        return packet.counter is None and packet.raw == self._raw and boot_ms - self._boot_ms < REPEAT_MS
+    def _says_the_same(self, packet: Packet, boot_ms: int) -> bool:
+        return boot_ms - self.since_ms < REPEAT_MS and packet.raw == self._raw
 
 
 def _turned(before: int, now: int) -> bool:

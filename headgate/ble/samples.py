@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from headgate.ble.config import Device
-from headgate.ble.decoders.quantity import RSSI, Advert, Characteristic, Packet, Quantity, Raw
+from headgate.ble.decoders.quantity import RSSI, Characteristic, Packet, Quantity, Raw
 from headgate.errors import Reject
 from headgate.model import Frame, Quality, Value
 
@@ -31,16 +31,17 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How raws of some quantities become values; by place: what is divided, what is a bool, what has bounds.
+    """How raws of some quantities become values. `steps`, by place: the bounds, and what a raw is divided by,
+    0 where it is not; `bools`: the places of what is one.
 
-    Devices of one kind share it. `pick` takes the raws, in order, out of all that a packet says.
+    Devices of one kind share it. `pick` takes the raws, in order, out of all that a packet says; None where
+    these are all that it says, in its order.
     """
 
     quantities: tuple[Quantity, ...]
-    pick: Callable[[Mapping[str, Raw]], tuple[Any, ...]]
-    divided: tuple[tuple[int, int], ...]
+    pick: Callable[[tuple[Any, ...]], tuple[Any, ...]] | None
+    steps: tuple[tuple[int, float, float, int], ...]
     bools: tuple[int, ...]
-    bounded: tuple[tuple[int, float, float], ...]
 
     def values(self, raws: tuple[Any, ...]) -> list[Value] | None:
         """The values where all are there and none is in doubt; None: each must be looked at by itself."""
@@ -48,11 +49,12 @@ class Recipe:
             return None
         values = [*raws]
         try:
-            for at, low, high in self.bounded:
-                if not low <= raws[at] <= high:
+            for at, low, high, divisor in self.steps:
+                raw = raws[at]
+                if not low <= raw <= high:
                     return None
-            for at, divisor in self.divided:
-                values[at] /= divisor
+                if divisor:
+                    values[at] = raw / divisor
         except TypeError:  # a text where others have a number
             return None
         for at in self.bools:
@@ -75,8 +77,9 @@ class Recipe:
 
 @dataclass(slots=True)
 class Plan:
-    """How one device's packets of the same quantities become frames; `latest` is the last of these."""
+    """How one device's packets of the tags `said` become frames; `latest` is the last of these."""
 
+    said: tuple[str, ...]
     recipe: Recipe
     series: tuple[int, ...]
     tags: tuple[str, ...]
@@ -86,13 +89,14 @@ class Plan:
 class Framer:
     """Turns one device's packets into frames. `indexes` are its tags' places in the driver's series table."""
 
-    __slots__ = ("_device", "_places", "_plans", "_rssi")
+    __slots__ = ("_device", "_places", "_plan", "_plans", "_rssi")
 
     def __init__(self, device: Device, indexes: Sequence[int]) -> None:
         self._device = device
         self._places = dict(zip(device.tags, indexes, strict=True))
         self._rssi = RSSI.tag in self._places
         self._plans: dict[tuple[str, ...], Plan] = {}
+        self._plan = Plan((), _recipe((), ()), (), ())
 
     def last(self, tag: str) -> Sample | None:
         """The last sample of a tag; None before the first."""
@@ -104,15 +108,16 @@ class Framer:
                 found = Sample(frame.values[at], frame.quality[at] if frame.quality else _GOOD, frame.boot_ms)
         return found
 
-    def frame(self, packet: Packet, advert: Advert) -> Frame | None:
+    def frame(self, packet: Packet, boot_ms: int, rssi_dbm: int) -> Frame | None:
         """The frame of a new packet; None when it has none of the device's tags."""
-        said = packet.raw
-        tags = tuple(said)
-        plan = self._plans.get(tags) or self._plan(tags)
+        said = packet.tags
+        plan = self._plan  # the last one's: most devices say the same over and over
+        if plan.said is not said:
+            plan = self._plan = self._plans.get(said) or self._new_plan(said)
         if not plan.series:
             return None
         recipe = plan.recipe
-        raws = recipe.pick(said)
+        raws = packet.raws if recipe.pick is None else recipe.pick(packet.raws)
         values = None if packet.doubt or packet.doubtful else recipe.values(raws)
         codes: Sequence[int] = ()
         if values is None:
@@ -120,17 +125,21 @@ class Framer:
             if self._rssi:
                 codes.append(_GOOD)  # of the signal's strength there is no doubt
         if self._rssi:
-            values.append(advert.rssi_dbm)
-        frame = plan.latest = Frame(advert.boot_ms, plan.series, values, codes if any(codes) else ())
+            values.append(rssi_dbm)
+        frame = plan.latest = Frame(boot_ms, plan.series, values, codes if codes and any(codes) else ())
         return frame
 
-    def _plan(self, raw_tags: tuple[str, ...]) -> Plan:
+    def _new_plan(self, said: tuple[str, ...]) -> Plan:
         if len(self._plans) >= MAX_PLANS:
             self._plans.clear()
-        tags = tuple(tag for tag in self._places if tag in raw_tags and tag != RSSI.tag)
+        tags = tuple(tag for tag in self._places if tag in said and tag != RSSI.tag)
         told = (*tags, RSSI.tag) if self._rssi and tags else tags
-        recipe = _recipe(tuple(self._device.quantity(tag) for tag in tags))
-        plan = self._plans[raw_tags] = Plan(recipe, tuple(self._places[tag] for tag in told), told)
+        places = tuple(said.index(tag) for tag in tags)
+        recipe = _recipe(
+            tuple(self._device.quantity(tag) for tag in tags),
+            None if places == (*range(len(said)),) else places,
+        )
+        plan = self._plans[said] = Plan(said, recipe, tuple(self._places[tag] for tag in told), told)
         return plan
 
 
@@ -139,11 +148,11 @@ def samples_of(characteristic: Characteristic, data: bytes, boot_ms: int) -> dic
     try:
         packet = characteristic.decode(data)
     except Reject:
-        packet = Packet({})
-    found = {}
+        packet = Packet.of({})
+    raws, found = packet.raw, {}
     for quantity in characteristic.quantities:
         tag = quantity.tag
-        raw = packet.raw.get(tag)
+        raw = raws.get(tag)
         code = _BAD_VALUE
         if raw is not None:
             doubt = tag in packet.doubtful or quantity.doubts(raw)
@@ -153,22 +162,21 @@ def samples_of(characteristic: Characteristic, data: bytes, boot_ms: int) -> dic
 
 
 @lru_cache(MAX_PLANS)
-def _recipe(quantities: tuple[Quantity, ...]) -> Recipe:
+def _recipe(quantities: tuple[Quantity, ...], places: tuple[int, ...] | None) -> Recipe:
     """The same object for devices of one kind: what all of them use stays in the machine's caches."""
     return Recipe(
         quantities,
-        _pick([quantity.tag for quantity in quantities]),
-        tuple((i, each.divisor) for i, each in enumerate(quantities) if each.divisor),
-        tuple(i for i, each in enumerate(quantities) if each.form == "bool"),
+        None if places is None else _pick(places),
         tuple(
-            (i, -inf if each.low is None else each.low, inf if each.high is None else each.high)
+            (i, -inf if each.low is None else each.low, inf if each.high is None else each.high, each.divisor)
             for i, each in enumerate(quantities)
-            if each.low is not None or each.high is not None
+            if each.divisor or each.low is not None or each.high is not None
         ),
+        tuple(i for i, each in enumerate(quantities) if each.form == "bool"),
     )
 
 
-def _pick(tags: Sequence[str]) -> Callable[[Mapping[str, Raw]], tuple[Any, ...]]:
-    if len(tags) > 1:
-        return itemgetter(*tags)
-    return lambda raws: tuple(raws[tag] for tag in tags)  # an itemgetter of one gives no tuple
+def _pick(places: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda raws: tuple(raws[at] for at in places)  # an itemgetter of one gives no tuple

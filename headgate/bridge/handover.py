@@ -67,7 +67,7 @@ class Handover:
         self._limit_bytes = min(LIMIT_BYTES, bus.max_local_bytes)
         self._frames: list[Frame] = []
         self._values = 0
-        self._bytes_per_value = 8.0
+        self._full_values = self._limit_bytes * FULL / 8
         self._dictionary = b""
         self._seq = 1
         self._sender = Sleeper(clock)
@@ -77,7 +77,7 @@ class Handover:
     def take(self, frame: Frame) -> None:
         """Add one frame; what was taken before is packed when this one would make the batch too large."""
         size = len(frame.series)
-        if (self._values + size) * self._bytes_per_value > self._limit_bytes * FULL:
+        if self._values + size > self._full_values:
             self.flush()
         self._frames.append(frame)
         self._values += size
@@ -110,7 +110,8 @@ class Handover:
         )
         self._seq += len(wires)
         # What a value cost last time says how many fill a batch next time.
-        self._bytes_per_value = max(1.0, sum(map(len, wires)) / values)
+        bytes_per_value = max(1.0, sum(map(len, wires)) / values)
+        self._full_values = self._limit_bytes * FULL / bytes_per_value
         for wire in wires:
             self.outgoing.add(wire)
         if shed == 0 and self.outgoing.shed_batches:

@@ -13,23 +13,19 @@ from typing import Any
 from headgate.bus.api import Bus
 from headgate.clock import Clock, random_id
 from headgate.config.stateroot import StateRoot
-from headgate.errors import Fatal, Reject, Retry
-from headgate.limited_log import LimitedLog
+from headgate.errors import Fatal
 from headgate.requests.desk import DeskTuning
-from headgate.roles import hub_capture, process
+from headgate.roles import hub_capture, hub_status, process
 from headgate.roles.hub_accounts import Accounts
 from headgate.roles.hub_alarms import Aftermath
 from headgate.roles.hub_bridges import Bridges
 from headgate.roles.hub_config import (
-    HubConfig,
     Site,
     SiteStore,
     commit_ms_of,
-    fetch_site,
-    parse_config,
-    parse_site,
     state_root_of,
 )
+from headgate.roles.hub_following import Following
 from headgate.roles.hub_health import Health
 from headgate.roles.hub_intake import GROUP_BYTES, Intake
 from headgate.roles.hub_life import live
@@ -39,7 +35,6 @@ from headgate.roles.hub_pipeline import Arrived, Pipeline, PipelineTuning
 from headgate.roles.hub_requests import HubRequests
 from headgate.roles.hub_retention import HubRetention
 from headgate.roles.hub_time import reader_of
-from headgate.roles.site_reading import read_site
 from headgate.sleeper import Sleeper
 from headgate.store.config import StoreConfig
 from headgate.store.state import OutboxPart, Queued
@@ -126,17 +121,25 @@ class _Hub:
         self._commit_ms = tuning.commit_ms if wanted_ms is None else wanted_ms
         self._root = root
         self._store = Store(root, thing, self._epoch)
-        self._sites = SiteStore(root)
-        self._site = site
-        uplink = self._site.uplink if self._site else UplinkConfig()
+        uplink = site.uplink if site else UplinkConfig()
         self._accounts = Accounts(bus, clock, self._store.state, uplink)
         bus = self._accounts.bus  # what goes to the cloud goes by it, or is in no account
-        windows = self._accounts.windows(self._site.windows if self._site else WindowsConfig())
-        alarms = self._site.alarms if self._site else ()
+        windows = self._accounts.windows(site.windows if site else WindowsConfig())
+        alarms = site.alarms if site else ()
         self._pipeline = Pipeline(
             self._store, thing, windows, alarms, tuning.pipeline, reader_of(clock), uplink
         )
         self._writer = Writer()
+        self._following = Following(
+            self._bus,
+            clock,
+            root,
+            site,
+            self._writer,
+            self._put,
+            retry_ms=tuning.fetch_retry_ms,
+            retry_max_ms=tuning.fetch_retry_max_ms,
+        )
         self._reader = Writer(name="store reads")
         self._intake: Intake
         self._bridges: Bridges
@@ -183,13 +186,12 @@ class _Hub:
             self._requests.directory,
         )
         self._accounts.configure(uplink, self._uplink, self._pipeline)
-        if self._site is not None:
-            self._configured(self._site)
-        limits = self._site.store if self._site else StoreConfig()
+        if site is not None:
+            self._configured(site)
+        limits = site.store if site else StoreConfig()
         self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
         self._urgent = False
         self._committer = Sleeper(clock)
-        self._complaints = LimitedLog(log)
 
     async def run(self, stop: asyncio.Event) -> None:
         try:
@@ -226,7 +228,7 @@ class _Hub:
 
     async def _work(self, stop: asyncio.Event) -> None:
         work = {
-            "configuration": self._follow_config,
+            "configuration": self._following.run,
             "dictionaries": self._intake.fetch_dictionaries,
             "uplink": self._uplink.run,
             "requests": self._requests.run,
@@ -253,7 +255,7 @@ class _Hub:
             self._pipeline,
             self._writer,
             self._epoch,
-            lambda: self._site.sha256 if self._site else None,
+            lambda: self._following.digest,
             announce_ms=self._tuning.announce_ms,
             silence_ms=self._tuning.silence_ms,
             marked=self._heard,
@@ -323,65 +325,12 @@ class _Hub:
 
     # Configuration.
 
-    async def _follow_config(self) -> None:
-        """Apply each configuration as it comes; one that cannot be had yet is tried until the next comes."""
-        latest: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(1)
-
-        async def watch() -> None:
-            async for values in self._bus.configs():
-                if latest.full():
-                    latest.get_nowait()
-                latest.put_nowait(values)
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(watch(), name="hub watch configuration")
-            values = await latest.get()
-            while True:
-                applying = group.create_task(self._apply(values), name="hub apply configuration")
-                values = await latest.get()
-                applying.cancel()
-
-    async def _apply(self, values: Mapping[str, Any]) -> None:
-        try:
-            config = parse_config(values)
-            if config.state_root != self._root.path:
-                log.warning("stateRoot changed to %s: restart the component to use it", config.state_root)
-            data, source = await self._document(config)
-            if data is not None:
-                await self._accept(data, source)
-        except Reject as error:
-            in_force = self._site.sha256 if self._site else "none"
-            log.error("%s\n  the accepted site document stays in force: %s", error, in_force)
-
-    async def _document(self, config: HubConfig) -> tuple[bytes | None, str]:
-        if config.inline is not None:
-            return config.inline, "configuration of headgate.Hub, inline"
-        if config.site is None:
-            if self._site is None:
-                log.warning("no site document: set site or inline in the configuration of headgate.Hub")
-            return None, ""
-        held = self._sites.held(config.site.sha256)
-        if held is not None:
-            return held, config.site.uri
-        wait_ms = self._tuning.fetch_retry_ms
-        while True:
-            try:
-                return await fetch_site(config.site), config.site.uri
-            except Retry as error:
-                self._complaints.warning("fetch", "site document: %s; trying again", error)
-            await self._clock.sleep_until(self._clock.boot_ms() + wait_ms)
-            wait_ms = min(2 * wait_ms, self._tuning.fetch_retry_max_ms)
-
-    async def _accept(self, data: bytes, source: str) -> None:
-        site: Site = await read_site(parse_site, data, source)
-        await self._writer.call(self._sites.accept, data)
-        if self._site is None or site.sha256 != self._site.sha256:
-            log.info("site document %s accepted from %s", site.sha256, source)
-        before = self._site.devices if self._site else {}
-        self._site = site
+    async def _put(self, before: Site | None, site: Site) -> None:
+        """Another site document is in force."""
         self._configured(site)
         self._accounts.configure(site.uplink, self._uplink, self._pipeline)
-        await self._writer.call(self._pipeline.devices_changed, before, site.devices)
+        gone = before.devices if before else {}
+        await self._writer.call(self._pipeline.devices_changed, gone, site.devices)
         await self._writer.call(self._pipeline.set_windows, self._accounts.windows(site.windows))
         await self._writer.call(self._pipeline.set_alarms, site.alarms)
         await self._writer.call(self._retention.retention.configure, site.store)
@@ -396,7 +345,8 @@ class _Hub:
 
     async def _keep_accounts(self) -> None:
         def configured() -> WindowsConfig:
-            return self._site.windows if self._site else WindowsConfig()
+            site = self._following.site
+            return site.windows if site else WindowsConfig()
 
         await self._accounts.run(self._pipeline, self._writer, configured)
 
@@ -411,48 +361,15 @@ class _Hub:
             self._report()
 
     def _report(self) -> None:
-        taken, uplink, intake = self._pipeline.counters, self._uplink.planner, self._intake
-        count, size_bytes = self._store.outbox
-        sent, asked, today = uplink.counters, self._requests.counters, self._accounts.today()
-        log.info(
-            "status: batches %d, values %d, windows %d, corrected %d, late %d, duplicates %d, refused %d, "
-            "malformed %d, marked %d; "
-            "outbox %d envelopes %d B, sent %d, again %d, acknowledged %d, unacknowledged %d B, refused %d, "
-            "offline %d; journal %d B; %s; "
-            "requests ok %d, refused %d, failed %d, expired %d, repeated %d; %s; "
-            "today %d messages %d B, %d units, %.4f USD, this month %.4f USD, budget step %d",
-            taken.batches,
-            taken.samples,
-            taken.windows,
-            taken.corrected,
-            taken.late,
-            intake.duplicates,
-            intake.refused,
-            intake.malformed,
-            taken.marked,
-            count,
-            size_bytes,
-            sent.sent,
-            sent.resent,
-            sent.acknowledged,
-            uplink.unacknowledged_bytes,
-            sent.refused,
-            sent.offline,
-            self._store.journal.size_bytes,
+        parts = (
+            hub_status.of_data(self._pipeline.counters, self._intake),
+            hub_status.of_uplink(self._store, self._uplink),
             self._retention.status(),
-            asked.ok,
-            asked.refused,
-            asked.failed,
-            asked.expired,
-            asked.repeated,
+            hub_status.of_requests(self._requests.counters),
             self._local.status(),
-            today.messages,
-            today.size_bytes,
-            today.units,
-            today.usd,
-            today.month_usd,
-            self._accounts.step,
+            hub_status.of_costs(self._accounts),
         )
+        log.info("status: %s", "; ".join(parts))
         if held := self._uplink.held_back:
             log.info("status: metered link, %d B used today, holds back %s", self._meter.used_bytes, held)
 

@@ -60,11 +60,12 @@ def samples(case: Case, data: bytes | None = None) -> dict[str, Sample] | None:
     profile = PROFILES[case.profile]
     device = Device("d", case.address, case.profile, tuple(profile.quantities), 1_000, 1.0, case.key)
     assert profile.make_decode is not None
-    packet = profile.make_decode(case.address, case.key)(case.advert(data))
+    advert = case.advert(data)
+    packet = profile.make_decode(case.address, case.key)(advert)
     if packet is None:
         return None
     framer = Framer(device, range(len(device.tags)))
-    framer.frame(packet, case.advert(data))
+    framer.frame(packet, advert.boot_ms, advert.rssi_dbm)
     told = {tag: framer.last(tag) for tag in device.tags if tag != "rssi"}
     return {tag: sample for tag, sample in told.items() if sample is not None}
 

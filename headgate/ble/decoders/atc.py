@@ -100,7 +100,7 @@ def make_decode(address: str, key: bytes | None) -> Decode:
             return _packet(data[0], temperature, humidity, battery, None, flags)
         half_degrees, half_percents, battery = _ATC_CONTENT.unpack(content)
         packet = _packet(data[0], half_degrees * 50 - 4_000, half_percents * 50, battery & 0x7F, None, None)
-        return packet._replace(raw={**packet.raw, "trigger": battery >> 7})
+        return packet._replace(tags=(*packet.tags, "trigger"), raws=(*packet.raws, battery >> 7))
 
     return decode_sealed
 
@@ -126,7 +126,7 @@ def _packet(
     if flags is not None:
         raw["reed_switch"] = flags & 1
         raw["trigger"] = flags >> 1 & 1
-    return Packet(raw, count, doubt="" if mac == address else f"it names {mac.hex(':')} as its sender")
+    return Packet.of(raw, count, doubt="" if mac == address else f"it names {mac.hex(':')} as its sender")
 
 
 PROFILE = Profile(

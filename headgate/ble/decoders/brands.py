@@ -143,7 +143,7 @@ def make_maker(brand: Brand) -> MakeDecode:
             raws = _taken(brand, update)
             if not raws and brand.keyed:
                 _tell_of_key(brand, parser, key)
-            return Packet(raws) if raws else None
+            return Packet.of(raws) if raws else None
 
         return decode
 

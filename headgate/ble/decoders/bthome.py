@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from headgate.ble.decoders.bthome_forms import Forms
 from headgate.ble.decoders.bthome_objects import NUMBERS, PACKET_ID, QUANTITIES
 from headgate.ble.decoders.bthome_special import SPECIAL, Alike, content_bounds
 from headgate.ble.decoders.quantity import (
     BASE_UUID,
-    Advert,
-    Decode,
+    Content,
     Packet,
     Profile,
     Raw,
@@ -29,9 +31,7 @@ _NUMBERS: dict[int, tuple[str, int, bool, int]] = {number: (*each,) for number, 
 
 def decode(data: bytes) -> Packet:
     """Read plain service data. Raises Reject for another version, for encrypted and for cut data."""
-    info = _device_info(data)
-    if info & ENCRYPTED:
-        raise Sealed("BTHome: the packet is encrypted; give the device's bind_key")
+    _refuse_sealed(data)
     return decode_objects(data, 1)
 
 
@@ -66,34 +66,39 @@ def decode_objects(data: bytes, at: int = 0, counter: int | None = None) -> Pack
             break
     packet_id = raw.get(PACKET_ID)
     doubtful = alike.doubtful if alike else ()
-    return Packet(raw, packet_id if isinstance(packet_id, int) else None, counter, unknown, "", doubtful)
+    return Packet.of(raw, packet_id if isinstance(packet_id, int) else None, counter, unknown, "", doubtful)
 
 
-def make_decode(address: str, key: bytes | None) -> Decode:
-    """See `quantity.MakeDecode`. With a key, plain packets are refused: anyone could have sent them."""
+def make_read(address: str, key: bytes | None) -> Callable[[bytes], Packet]:
+    """See `quantity.Content`. With a key, plain packets are refused: anyone could have sent them."""
     if key is None:
-        return _plain
+        return _read_plain
     # Late, and only with a key: `cryptography` costs several MB.
     from headgate.ble.decoders.bind_key import BindKey
 
     opener = BindKey(key, "BTHome")
     mac_and_service = address_bytes(address) + UUID_BYTES
 
-    def decode_encrypted(advert: Advert) -> Packet | None:
-        data = advert.service_data.get(SERVICE)
-        if data is None:
-            return None
+    def read_encrypted(data: bytes) -> Packet:
         if not _device_info(data) & ENCRYPTED:
             raise Reject("BTHome: a plain packet, although the device has a bind_key")
         objects, counter = opener.open_counted(data, 1, mac_and_service + data[:1])
-        return decode_objects(objects, 0, counter)
+        return _FORMS.decode(objects, 0, counter)
 
-    return decode_encrypted
+    return read_encrypted
 
 
-def _plain(advert: Advert) -> Packet | None:
-    data = advert.service_data.get(SERVICE)
-    return None if data is None else decode(data)
+_FORMS = Forms(decode_objects)
+
+
+def _read_plain(data: bytes) -> Packet:
+    _refuse_sealed(data)
+    return _FORMS.decode(data, 1, None)
+
+
+def _refuse_sealed(data: bytes) -> None:
+    if _device_info(data) & ENCRYPTED:
+        raise Sealed("BTHome: the packet is encrypted; give the device's bind_key")
 
 
 def _device_info(data: bytes) -> int:
@@ -118,6 +123,8 @@ def _cut(data: bytes, at: int) -> Reject:
     return Reject(f"BTHome: object 0x{data[at]:02x} at byte {at} is cut in {data.hex()}")
 
 
+CONTENT = Content(make_read, SERVICE)
+make_decode = CONTENT.make_decode
 PROFILE = Profile(
     "bthome",
     QUANTITIES,
@@ -126,4 +133,5 @@ PROFILE = Profile(
     count_tag=PACKET_ID,
     selects=True,
     encrypts=True,
+    content=CONTENT,
 )

@@ -52,7 +52,7 @@ def decode_objects(data: bytes, counter: int | None = None) -> Packet:
         elif number in NUMBERS:
             alike.add(NUMBERS[number].tag, _number(number, form, content))
     packet_id = raw.get(PACKET_ID)
-    packet = Packet(raw, packet_id if isinstance(packet_id, int) else None, counter)
+    packet = Packet.of(raw, packet_id if isinstance(packet_id, int) else None, counter)
     return packet._replace(doubtful=alike.doubtful)
 
 

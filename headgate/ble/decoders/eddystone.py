@@ -37,7 +37,7 @@ def decode(data: bytes) -> Packet:
     if len(data) != _LAYOUT.size or data[0] != FRAME or data[1] != PLAIN:
         raise Reject(f"Eddystone: {len(data)} B {data[:2].hex()}.. are not {_LAYOUT.size} B of plain TLM")
     _, _, battery, temperature, count, tenths = _LAYOUT.unpack(data)
-    return Packet(
+    return Packet.of(
         {
             "temperature": None if temperature == _NO_TEMPERATURE else temperature * _FIXED_POINT,
             "battery_voltage": None if battery == _NO_BATTERY else battery,

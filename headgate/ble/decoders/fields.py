@@ -97,7 +97,7 @@ def compile_fields(
             else:
                 raws[tag] = number
         count = raws.get(packet_id)
-        return Packet(raws, count if isinstance(count, int) else None, None, None, "", doubtful)
+        return Packet.of(raws, count if isinstance(count, int) else None, None, None, "", doubtful)
 
     return decode
 

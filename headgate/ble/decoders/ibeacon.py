@@ -29,7 +29,7 @@ def decode(data: bytes) -> Packet:
     if len(data) != _LAYOUT.size or data[0] != TYPE or data[1] != LENGTH:
         raise Reject(f"iBeacon: {len(data)} B {data[:2].hex()}.. are not {_LAYOUT.size} B of a beacon")
     _, _, proximity, major, minor, power = _LAYOUT.unpack(data)
-    return Packet(
+    return Packet.of(
         {
             "present": 1,
             "uuid": str(uuid.UUID(bytes=proximity)),

@@ -112,19 +112,39 @@ class Advert(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """What one advertisement says: raws by tag, None where the device has no value.
+    """What one advertisement says: tags and as many raws, None where the device has no value.
 
-    `id` tells packets apart (the same again is the same packet); None where the format has none. `counter`:
-    of an encrypted packet; it never goes down. `unknown`: the id of an object that ended decoding. `doubt`:
-    why nothing in it is quite to be relied on, in words. `doubtful`: the tags of which that is so.
+    Packets of one form best share one tuple of tags: what is made of them is then found at once. `id` tells
+    packets apart (the same again is the same packet); None where the format has none. `counter`: of an
+    encrypted packet; it never goes down. `unknown`: the id of an object that ended decoding. `doubt`: why
+    nothing in it is quite to be relied on, in words. `doubtful`: the tags of which that is so.
     """
 
-    raw: Mapping[str, Raw]
+    tags: tuple[str, ...]
+    raws: tuple[Raw, ...]
     id: int | None = None
     counter: int | None = None
     unknown: int | None = None
     doubt: str = ""
     doubtful: Collection[str] = ()
+
+    @classmethod
+    def of(
+        cls,
+        raw: Mapping[str, Raw],
+        id: int | None = None,
+        counter: int | None = None,
+        unknown: int | None = None,
+        doubt: str = "",
+        doubtful: Collection[str] = (),
+    ) -> Packet:
+        """A packet from its raws by tag."""
+        return cls(tuple(raw), tuple(raw.values()), id, counter, unknown, doubt, doubtful)
+
+    @property
+    def raw(self) -> dict[str, Raw]:
+        """The raws by tag."""
+        return dict(zip(self.tags, self.raws, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +163,41 @@ MakeDecode = Callable[[str, bytes | None], Decode]
 
 
 @dataclass(frozen=True, slots=True)
+class Content:
+    """Where the packets of a format lie whole: in the data of a service (128-bit UUID), or else of a company.
+
+    `make_read` is `make_decode` for that alone: of what waits to be decoded no more need be kept.
+    """
+
+    make_read: Callable[[str, bytes | None], Callable[[bytes], Packet | None]]
+    service: str = ""
+    company: int = 0
+
+    def of(self, advert: Advert) -> bytes | None:
+        """What of an advertisement is of the format; None where nothing is."""
+        if self.service:
+            return advert.service_data.get(self.service)
+        return advert.manufacturer_data.get(self.company)
+
+    def make_decode(self, address: str, key: bytes | None) -> Decode:
+        """See `MakeDecode`."""
+        read, of = self.make_read(address, key), self.of
+
+        def decode(advert: Advert) -> Packet | None:
+            data = of(advert)
+            return None if data is None else read(data)
+
+        return decode
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A format of advertisements (`make_decode`) or a set of characteristics to read.
 
     `quantities` is all it can give, by tag; `default` what a device gives unless the site says otherwise.
     `count_tag`: the count in its packets, always a series, so that lost ones can be counted. `selects`: the
     site lists its `measurements`, as there are too many to have them all. `package`: what must be installed.
+    `content`: where all lies that `make_decode` looks at, if in one place.
     """
 
     name: str
@@ -160,6 +209,7 @@ class Profile:
     selects: bool = False
     encrypts: bool = False
     package: str = ""
+    content: Content | None = None
 
     def __post_init__(self) -> None:
         if self.make_decode is not None:

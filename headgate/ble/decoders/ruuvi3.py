@@ -36,7 +36,7 @@ def decode(data: bytes) -> Packet:
     _, humidity, degrees, hundredths, pressure, x, y, z, voltage = _LAYOUT.unpack(data)
     magnitude = (degrees & ~_SIGN) * 100 + hundredths
     temperature = -magnitude if degrees & _SIGN else magnitude
-    return Packet(
+    return Packet.of(
         {
             "temperature": temperature if hundredths < _HUNDREDTHS else None,
             "humidity": humidity * 5,  # steps of 0.5 %

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 from headgate.ble.decoders.quantity import (
-    Advert,
-    Decode,
+    Content,
     Packet,
     Profile,
     Quantity,
@@ -39,6 +39,7 @@ QUANTITIES = by_tag(
     Quantity("movement_counter", "1"),
 )
 """Humidity above 100 % generally says that the sensor is faulty or not calibrated (data format 5)."""
+_TAGS = tuple(QUANTITIES)
 
 
 def decode(data: bytes, address: bytes | None = None) -> Packet:
@@ -53,18 +54,19 @@ def decode(data: bytes, address: bytes | None = None) -> Packet:
     voltage, tx_power = power >> 5, power & _NONE_POWER
     number = None if sequence == _NONE_16 else sequence
     return Packet(
-        {
-            SEQUENCE: number,
-            "temperature": None if temperature == _NONE_SIGNED else temperature * 5,  # steps of 0.005 °C
-            "humidity": None if humidity == _NONE_16 else humidity * 25,  # steps of 0.0025 %
-            "pressure": None if pressure == _NONE_16 else pressure + 50_000,
-            "acceleration_x": None if x == _NONE_SIGNED else x,
-            "acceleration_y": None if y == _NONE_SIGNED else y,
-            "acceleration_z": None if z == _NONE_SIGNED else z,
-            "battery_voltage": None if voltage == _NONE_VOLTAGE else voltage + 1_600,
-            "tx_power": None if tx_power == _NONE_POWER else tx_power * 2 - 40,
-            "movement_counter": None if movements == _NONE_8 else movements,
-        },
+        _TAGS,
+        (
+            number,
+            None if temperature == _NONE_SIGNED else temperature * 5,  # steps of 0.005 °C
+            None if humidity == _NONE_16 else humidity * 25,  # steps of 0.0025 %
+            None if pressure == _NONE_16 else pressure + 50_000,
+            None if x == _NONE_SIGNED else x,
+            None if y == _NONE_SIGNED else y,
+            None if z == _NONE_SIGNED else z,
+            None if voltage == _NONE_VOLTAGE else voltage + 1_600,
+            None if tx_power == _NONE_POWER else tx_power * 2 - 40,
+            None if movements == _NONE_8 else movements,
+        ),
         number,
         None,
         None,
@@ -74,15 +76,16 @@ def decode(data: bytes, address: bytes | None = None) -> Packet:
     )
 
 
-def make_decode(address: str, key: bytes | None) -> Decode:
-    """See `quantity.MakeDecode`; the format has no key. Other Ruuvi formats are left alone."""
+def make_read(address: str, key: bytes | None) -> Callable[[bytes], Packet | None]:
+    """See `quantity.Content`; the format has no key. Other Ruuvi formats are left alone."""
     sender = address_bytes(address)
 
-    def decode_advert(advert: Advert) -> Packet | None:
-        data = advert.manufacturer_data.get(COMPANY)
+    def read(data: bytes) -> Packet | None:
         return decode(data, sender) if data and data[0] == FORMAT else None
 
-    return decode_advert
+    return read
 
 
-PROFILE = Profile("ruuvi5", QUANTITIES, tuple(QUANTITIES), make_decode, count_tag=SEQUENCE)
+CONTENT = Content(make_read, company=COMPANY)
+make_decode = CONTENT.make_decode
+PROFILE = Profile("ruuvi5", QUANTITIES, tuple(QUANTITIES), make_decode, count_tag=SEQUENCE, content=CONTENT)

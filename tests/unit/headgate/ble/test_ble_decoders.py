@@ -50,7 +50,7 @@ def test_an_object_that_is_not_known_ends_a_packet_and_keeps_what_came_before() 
 
 def test_an_encrypted_packet_opens_with_its_key_alone() -> None:
     packet = bthome.make_decode(MAC, KEY)(sealed(SEALED))
-    assert packet == Packet({"temperature": 2506, "humidity": 5055}, None, 0x33221100)
+    assert packet == Packet.of({"temperature": 2506, "humidity": 5055}, None, 0x33221100)
     with pytest.raises(Reject, match="bind_key"):
         bthome.make_decode(MAC, bytes(16))(sealed(SEALED))
     with pytest.raises(Reject, match="bind_key"):
@@ -90,20 +90,22 @@ def test_random_adverts_are_decoded_or_rejected_and_nothing_else(
 
 def test_the_same_id_is_the_same_packet() -> None:
     fresh = Freshness()
-    heard = [(Packet({"packet_id": n}, n), at) for n, at in ((7, 0), (7, 5), (8, 10), (7, 20), (7, 90_000))]
+    heard = [
+        (Packet.of({"packet_id": n}, n), at) for n, at in ((7, 0), (7, 5), (8, 10), (7, 20), (7, 90_000))
+    ]
     assert [fresh.is_new(packet, at) for packet, at in heard] == [True, False, True, True, False]
     assert fresh.repeats == 2
 
 
 def test_without_an_id_the_same_content_is_new_after_a_second() -> None:
     fresh = Freshness()
-    packet = Packet({"temperature": 1})
+    packet = Packet.of({"temperature": 1})
     assert [fresh.is_new(packet, at) for at in (0, 600, 1200, 1800, 2200)] == [True, False, True, False, True]
 
 
 def test_a_counter_that_goes_down_is_a_replay_until_it_turns() -> None:
     fresh = Freshness()
     counters = (10, 10, 9, 11, COUNTER_END - 1, 50, 50, 51)
-    taken = [fresh.is_new(Packet({"temperature": 1}, None, n), 0) for n in counters]
+    taken = [fresh.is_new(Packet.of({"temperature": 1}, None, n), 0) for n in counters]
     assert taken == [True, False, False, True, True, True, False, True]
     assert (fresh.repeats, fresh.replays) == (2, 1)

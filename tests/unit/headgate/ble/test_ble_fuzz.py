@@ -89,7 +89,7 @@ class Fuzz:
             except Reject:
                 self.refused += 1
                 continue
-            frame = None if packet is None else framer.frame(packet, advert)
+            frame = None if packet is None else framer.frame(packet, advert.boot_ms, advert.rssi_dbm)
             if frame is None:
                 continue
             quality = frame.quality or [0] * len(frame.series)

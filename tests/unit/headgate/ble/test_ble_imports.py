@@ -35,7 +35,9 @@ devices[names.index({keyed!r})] |= {key}
 driver.apply(driver.plan({{"formats": formats, "devices": devices}}))
 for listener in driver._listeners.values():
     for company in (1, 0x4C, 0x499):
-        listener.hear(Advert("AA:BB:CC:DD:EE:FF", 0, 0, {{}}, {{company: b"x"}}))
+        wanted = listener.wanted(Advert("AA:BB:CC:DD:EE:FF", 0, 0, {{}}, {{company: b"x"}}))
+        if wanted is not None:
+            listener.hear(wanted, 0, 0)
 """
 
 

@@ -6,7 +6,7 @@ from gateway_sim.ble import bthome as sensor
 from headgate.ble.config import parse_mapping
 from headgate.ble.decoders.quantity import Advert
 from headgate.ble.listener import Listener
-from headgate.model import Quality
+from headgate.model import Frame, Quality
 
 ADDRESS = "CB:B8:33:4C:88:4F"
 KEY = bytes(range(16))
@@ -21,12 +21,17 @@ class Heard:
         device = {"name": "d", "address": ADDRESS, "profile": profile, **more}
         (parsed,) = parse_mapping({"devices": [device]}).devices
         assert parsed.format.make_decode is not None
-        decode = parsed.format.make_decode(ADDRESS, parsed.bind_key)
-        self.listener = Listener(parsed, decode, range(len(parsed.tags)), self.said.append, 0)
+        self.listener = Listener(
+            parsed, parsed.format.make_decode, range(len(parsed.tags)), self.said.append, 0
+        )
 
     def bthome(self, data: bytes, at_ms: int = 0) -> bool:
         advert = Advert(ADDRESS, at_ms, -60, {sensor.SERVICE_UUID: data})
-        return self.listener.hear(advert) is not None
+        return self.hear(advert) is not None
+
+    def hear(self, advert: Advert) -> Frame | None:
+        wanted = self.listener.wanted(advert)
+        return None if wanted is None else self.listener.hear(wanted, advert.boot_ms, advert.rssi_dbm)
 
     def sealed(self, counter: int, key: bytes = KEY) -> bool:
         mac = bytes.fromhex(ADDRESS.replace(":", ""))
@@ -66,10 +71,39 @@ def test_objects_that_are_not_known_are_said_and_what_came_before_is_good() -> N
 
 def test_a_packet_of_another_sender_is_said_and_uncertain() -> None:
     heard = Heard("ruuvi5")
-    assert heard.listener.hear(Advert(ADDRESS, 0, -60, {}, {0x0499: RUUVI})) is not None
+    assert heard.hear(Advert(ADDRESS, 0, -60, {}, {0x0499: RUUVI})) is not None
     assert heard.said == []
     other = RUUVI[:17] + b"\xce" + RUUVI[18:-1] + b"\x00"
-    frame = heard.listener.hear(Advert(ADDRESS, 9, -60, {}, {0x0499: other}))
+    frame = heard.hear(Advert(ADDRESS, 9, -60, {}, {0x0499: other}))
     assert frame is not None
     assert set(frame.quality) == {Quality.UNCERTAIN}
     assert heard.said == ["d: it names cb:b8:33:4c:88:00 as its sender"]
+
+
+def test_a_number_that_stays_for_longer_than_one_may_be_silent_is_said_and_makes_uncertain() -> None:
+    heard = Heard("bthome", gone_s=300)
+    packet, later = bytes.fromhex("40000702ca09"), bytes.fromhex("40000802ca09")
+    taken = [heard.bthome(packet, at_ms) for at_ms in range(0, 700_000, 50_000)]
+    assert [at for at, new in enumerate(taken) if new] == [0, 6]
+    assert heard.listener.stuck
+    assert heard.said == ["d: for 300 s its packets keep their number: it sends, and measures no more"]
+    last = heard.listener.last("temperature")
+    assert last is not None
+    assert (last.value, last.quality, last.boot_ms) == (25.06, Quality.UNCERTAIN, 300_000)
+    assert heard.bthome(later, 700_000)
+    assert not heard.listener.stuck
+    last = heard.listener.last("temperature")
+    assert last is not None
+    assert last.quality == Quality.GOOD
+
+
+def test_who_is_stuck_and_was_silent_is_uncertain_when_it_is_back() -> None:
+    heard = Heard("bthome")
+    packet = bytes.fromhex("40000702ca09")
+    assert [heard.bthome(packet, at_ms) for at_ms in (0, 300_000, 310_000)] == [True, True, False]
+    heard.listener.silence.marked(700_000, Quality.BAD_COMM)
+    assert heard.bthome(packet, 800_000)
+    last = heard.listener.last("temperature")
+    assert last is not None
+    assert last.quality == Quality.UNCERTAIN
+    assert len(heard.said) == 1

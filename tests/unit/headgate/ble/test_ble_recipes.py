@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headgate.ble.config import Device, parse_mapping
-from headgate.ble.decoders.quantity import Advert, Packet, Raw
+from headgate.ble.decoders.quantity import Packet, Raw
 from headgate.ble.samples import Framer
 
 TAGS = ["temperature", "humidity", "window", "count", "text"]
@@ -28,7 +28,7 @@ DEVICE = device()
 @given(RAWS, st.sampled_from(["", "why"]), st.sets(st.sampled_from(TAGS)))
 def test_each_value_is_what_its_quantity_says(raws: dict[str, Raw], doubt: str, doubtful: set[str]) -> None:
     framer = Framer(DEVICE, range(len(DEVICE.tags)))
-    frame = framer.frame(Packet(raws, doubt=doubt, doubtful=doubtful), Advert(DEVICE.address, 5, -60))
+    frame = framer.frame(Packet.of(raws, doubt=doubt, doubtful=doubtful), 5, -60)
     if not raws:
         assert frame is None
         return

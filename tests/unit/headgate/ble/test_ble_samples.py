@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headgate.ble.config import parse_mapping
-from headgate.ble.decoders.quantity import Advert, Packet
+from headgate.ble.decoders.quantity import Packet
 from headgate.ble.samples import Framer, Sample
 from headgate.model import Frame, Quality
 
@@ -18,18 +18,18 @@ def framer(*tags: str) -> Framer:
 
 
 def frame(packet: Packet, *tags: str) -> Frame | None:
-    return framer(*tags).frame(packet, Advert(ADDRESS, 5, -61))
+    return framer(*tags).frame(packet, 5, -61)
 
 
 def test_values_are_scaled_and_good_needs_no_quality() -> None:
-    packet = Packet({"packet_id": 1, "temperature": 2506, "motion": 1, "text": "a", "battery": 97})
+    packet = Packet.of({"packet_id": 1, "temperature": 2506, "motion": 1, "text": "a", "battery": 97})
     assert frame(packet, "temperature", "motion", "text") == Frame(
         5, (10, 11, 12, 13), [1, 25.06, True, "a"], ()
     )
 
 
 def test_what_cannot_be_true_is_uncertain_and_what_is_not_there_is_bad() -> None:
-    packet = Packet({"humidity": 10_001, "temperature": None, "battery": 100, "motion": 2})
+    packet = Packet.of({"humidity": 10_001, "temperature": None, "battery": 100, "motion": 2})
     assert frame(packet, "humidity", "temperature", "battery", "motion") == Frame(
         5, (11, 12, 13, 14), [100.01, None, 100, True], [UNCERTAIN, BAD, GOOD, UNCERTAIN]
     )
@@ -38,24 +38,24 @@ def test_what_cannot_be_true_is_uncertain_and_what_is_not_there_is_bad() -> None
 def test_a_doubt_of_the_packet_holds_for_all_and_one_of_a_tag_for_it_alone() -> None:
     raw = {"temperature": 1, "battery": None, "button": "0x07"}
     tags = ("temperature", "battery", "button")
-    doubted = frame(Packet(raw, doubt="why"), *tags)
+    doubted = frame(Packet.of(raw, doubt="why"), *tags)
     assert doubted is not None
     assert doubted.quality == [UNCERTAIN, BAD, UNCERTAIN]
-    of_one = frame(Packet(raw, doubtful=["button"]), *tags)
+    of_one = frame(Packet.of(raw, doubtful=["button"]), *tags)
     assert of_one is not None
     assert of_one.quality == [GOOD, BAD, UNCERTAIN]
 
 
 def test_a_packet_without_a_wanted_tag_gives_nothing_and_no_rssi() -> None:
-    assert frame(Packet({"temperature": 1}), "humidity", "rssi") is None
-    found = frame(Packet({"temperature": 1}), "temperature", "rssi")
+    assert frame(Packet.of({"temperature": 1}), "humidity", "rssi") is None
+    found = frame(Packet.of({"temperature": 1}), "temperature", "rssi")
     assert found == Frame(5, (11, 12), [0.01, -61], ())
 
 
 def test_the_last_sample_of_each_tag_is_kept() -> None:
     kept = framer("temperature", "humidity")
-    kept.frame(Packet({"temperature": 1}), Advert(ADDRESS, 5))
-    kept.frame(Packet({"humidity": 1}), Advert(ADDRESS, 9))
+    kept.frame(Packet.of({"temperature": 1}), 5, 0)
+    kept.frame(Packet.of({"humidity": 1}), 9, 0)
     assert kept.last("temperature") == Sample(0.01, GOOD, 5)
     assert kept.last("humidity") == Sample(0.01, GOOD, 9)
     assert kept.last("packet_id") is None

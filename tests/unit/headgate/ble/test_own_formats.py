@@ -41,7 +41,7 @@ def heard(device: Device, data: bytes) -> dict[str, tuple[object, int]] | None:
     if packet is None:
         return None
     framer = Framer(device, range(len(device.tags)))
-    framer.frame(packet, advert)
+    framer.frame(packet, advert.boot_ms, advert.rssi_dbm)
     samples = {tag: framer.last(tag) for tag in device.tags}
     return {tag: (sample.value, sample.quality) for tag, sample in samples.items() if sample}
 
