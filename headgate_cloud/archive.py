@@ -44,8 +44,17 @@ class Archive:
 
     def body(self, place: Place, digest: str) -> bytes:
         """An envelope's exact bytes; raises archiverows.Damaged."""
-        found = self.client.get_object(Bucket=self.bucket, Key=place.key)
-        return body_of(found["Body"].read(), place.line, digest)
+        return self.line(self.data(place.key), place, digest)
+
+    def data(self, key: str) -> bytes:
+        """A whole object, compressed."""
+        found: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return found
+
+    @staticmethod
+    def line(data: bytes, place: Place, digest: str) -> bytes:
+        """Of an object that was read: an envelope's exact bytes; raises archiverows.Damaged."""
+        return body_of(data, place.line, digest)
 
 
 def objects(arrivals: Iterable[Arrival]) -> Mapping[tuple[str, str], list[Arrival]]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from headgate_cloud.forms import Column, Envelope, Value, WindowRow
 from headgate_cloud.intake import Arrival
@@ -32,9 +32,16 @@ def day_of(received_ms: int) -> str:
 
 
 def object_key(thing: str, day: str, arrivals: Sequence[Arrival]) -> str:
-    """Named by its content: the same envelopes, tried again, are the same object."""
-    named = "\n".join(f"{a.stream_key}/{a.header.seq}/{a.digest}/{a.received_ms}" for a in arrivals)
+    """Named by its content: the same envelopes, tried again, are the same object.
+
+    An envelope of codec compact has other lines before and after its schema is known, so that is of the name.
+    """
+    named = "\n".join(f"{a.stream_key}/{a.header.seq}/{a.digest}/{a.received_ms}{_form(a)}" for a in arrivals)
     return f"{PREFIX}day={day}/thing={thing}/{hashlib.sha256(named.encode()).hexdigest()[:32]}.jsonl.gz"
+
+
+def _form(arrival: Arrival) -> str:
+    return "/expanded" if arrival.schemas and not arrival.waits else ""
 
 
 def packed(arrivals: Sequence[Arrival]) -> bytes:
@@ -71,13 +78,18 @@ def row(arrival: Arrival) -> dict[str, object]:
 def body_of(data: bytes, line: int, digest: str) -> bytes:
     """The exact bytes of the envelope in a line (from 0) of an object; raises Damaged."""
     try:
-        found = json.loads(gzip.decompress(data).split(b"\n")[line])
-        body = base64.b64decode(found["body64"]) if "body64" in found else found["body"].encode("utf-8")
+        body = bytes_of(json.loads(gzip.decompress(data).split(b"\n")[line]))
     except (OSError, EOFError, ValueError, IndexError, KeyError, TypeError) as error:
         raise Damaged(f"line {line} cannot be read: {type(error).__name__} {error}") from error
     if hashlib.sha256(body).hexdigest() != digest:
         raise Damaged(f"line {line} is not what was indexed: its SHA-256 is another")
-    return bytes(body)
+    return body
+
+
+def bytes_of(line: Mapping[str, Any]) -> bytes:
+    """The envelope's bytes, unchecked. Raises ValueError, KeyError, TypeError and AttributeError."""
+    found: bytes = base64.b64decode(line["body64"]) if "body64" in line else line["body"].encode("utf-8")
+    return found
 
 
 def _decoded(envelope: Envelope) -> Mapping[str, object]:

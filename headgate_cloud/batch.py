@@ -26,8 +26,12 @@ class Group:
     chosen: Arrival
 
     def wants(self, held: Held | None) -> bool:
-        """Whether there is anything to store: nothing is held, or what is flawed and a sound one came."""
-        return held is None or (held.flawed and self.chosen.flaw is None)
+        """Whether there is anything to store: nothing is held, or what is flawed and a sound one came, or
+        what waits for its schema, which is here now.
+        """
+        if held is None or (held.flawed and self.chosen.flaw is None):
+            return True
+        return held.waits and held.digest == self.chosen.digest and not self.chosen.waits
 
     def outcomes(self, in_force: str, *, stored: bool) -> Iterator[tuple[Entry, Kept]]:
         """Of each message, given the digest in force; `stored`: by this batch."""

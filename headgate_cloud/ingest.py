@@ -1,4 +1,4 @@
-"""The ingest handler: queued envelopes to the archive and its index, one acknowledgement per stream touched.
+"""The ingest handler: queued envelopes to the archive and its index, one acknowledgement per gateway touched.
 
 Any number of these run at once on the same streams: an object means nothing until the index names it, the
 index is written conditionally, and progress is read back from it, so order, repeats, crashes and lost
@@ -7,6 +7,7 @@ acknowledgements do not matter.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -15,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypedDict, TypeVar
 
 import boto3
@@ -27,12 +28,14 @@ from headgate_cloud.fetchtable import FetchTable
 from headgate_cloud.forks import Forks, Seen
 from headgate_cloud.gateways import Gateways
 from headgate_cloud.health import HealthTable
-from headgate_cloud.intake import Arrival, Progress, Rejection, acknowledgement, progress, read
+from headgate_cloud.intake import Ack, Arrival, Progress, Rejection, acknowledgement, payloads, progress, read
 from headgate_cloud.metrics import metered
 from headgate_cloud.reports import Reports
 from headgate_cloud.schemas import Schemas
 from headgate_cloud.shed import take_tombstone
+from headgate_cloud.strict import Undecodable
 from headgate_cloud.tables import Kept, Known, Tables
+from headgate_cloud.waiting import Waiting
 
 # DynamoDB answers in a few ms, so a batch of 100 in eight threads takes about as many tens of them.
 THREADS: Final = 8
@@ -78,11 +81,16 @@ class Ingest:
     now_ms: Callable[[], int]
     say: Callable[[Mapping[str, object]], None]
     schemas: Schemas | None = None
+    acks_together: bool = True
+
+    @property
+    def _waiting(self) -> Waiting | None:
+        return None if self.schemas is None else Waiting(self.tables, self.archive, self.schemas)
 
     def run(self, records: Sequence[Record]) -> list[str]:
         """Take a batch; returns the ids of the messages that must come again."""
         batch = _Batch()
-        groups = grouped(self._read(batch, records))
+        groups = grouped(self._expanded(batch, self._read(batch, records)))
         streams: list[Touched] = []
         if groups:
             known = self._known(batch, groups)
@@ -117,6 +125,39 @@ class Ingest:
             self._reject(found.rejected(found.flaw))
         return found
 
+    def _expanded(self, batch: _Batch, entries: Sequence[Entry]) -> list[Entry]:
+        """Those of codec compact decoded where their schemas are known, or come in this batch."""
+        waiting = self._waiting
+        if waiting is None:
+            return [*entries]
+
+        def learn(entry: Entry) -> Entry:
+            self._learn(entry.arrival)
+            return entry
+
+        def decode(entry: Entry) -> Entry:
+            found = waiting.expanded(entry.arrival)
+            if found.flaw is not None and entry.arrival.flaw is None:
+                self._reject(found.rejected(found.flaw))
+                batch.counts["undecodable"] += 1
+            return replace(entry, arrival=found)
+
+        for work in (learn, decode):
+            done = self._each(work, entries)
+            for entry, fault in zip(entries, done, strict=True):
+                if isinstance(fault, Exception):
+                    self._fail(batch, [entry.message], fault, message=entry.message)
+            entries = [entry for entry in done if isinstance(entry, Entry)]
+        return [*entries]
+
+    def _learn(self, arrival: Arrival) -> None:
+        """A schema is its content, so it may be known before the report that tells it is stored."""
+        report = None if arrival.envelope is None else arrival.envelope.report
+        if self.schemas is None or report is None or report["type"] != "schema":
+            return
+        with contextlib.suppress(Undecodable):  # said once it is stored
+            self.schemas.keep(arrival.thing, report)
+
     def _known(self, batch: _Batch, groups: Sequence[Group]) -> Known | None:
         """None where that could not be read: then all of the batch comes again."""
         try:
@@ -138,8 +179,15 @@ class Ingest:
             if id(chosen) not in wanted:
                 in_force = known.held[chosen.stream_key, chosen.header.seq].digest
                 return self._handled(group, in_force, stored=False)
+            waiting = self._waiting if chosen.waits else None
+            if waiting is not None:
+                waiting.note(chosen, places[id(chosen)])
             kept, in_force = self.tables.keep(chosen, places[id(chosen)])
-            return self._handled(group, in_force, stored=kept is Kept.NEW)
+            if waiting is not None:
+                waiting.look_again(chosen)
+            held = known.held.get((chosen.stream_key, chosen.header.seq))
+            is_new = kept is Kept.NEW and not (held is not None and held.waits)
+            return self._handled(group, in_force, stored=is_new)
 
         stored = [g for g in groups if id(g.chosen) not in wanted or id(g.chosen) in places]
         for group, done in zip(stored, self._each(indexed, stored), strict=True):
@@ -169,19 +217,34 @@ class Ingest:
             arrival = entry.arrival
             if kept is not Kept.CONFLICT:
                 self.reports.take(arrival)
+                self._schema_told(arrival)
                 take_tombstone(self.tables, arrival, self.say)
             elif arrival.flaw is None:  # a flawed one is in Rejected for its flaw
                 why = f"another content is held under {arrival.stream_key}/{arrival.header.seq}"
                 self._reject(arrival.rejected(why, "conflict"))
         return outcomes
 
+    def _schema_told(self, arrival: Arrival) -> None:
+        """With every repeat of the report too: nothing is done twice."""
+        waiting, report = self._waiting, None if arrival.envelope is None else arrival.envelope.report
+        if waiting is None or report is None or report["type"] != "schema":
+            return
+        for flawed in waiting.told(arrival.thing, str(report.get("id"))):
+            self._reject(flawed.rejected(str(flawed.flaw)))
+
     def _settled(self, batch: _Batch, streams: Sequence[Touched]) -> None:
-        for stream, reached in zip(streams, self._each(self._settle, streams), strict=True):
-            if isinstance(reached, Exception):
-                key = stream.arrival.stream_key
-                self._fail(batch, stream.messages, reached, "failed to acknowledge", stream=key)
-            elif reached.missing:
+        acks: dict[str, list[tuple[Touched, Ack]]] = {}
+        for stream, settled in zip(streams, self._each(self._settle, streams), strict=True):
+            if isinstance(settled, Exception):
+                self._unacknowledged(batch, [stream], settled)
+                continue
+            reached, ack = settled
+            acks.setdefault(stream.arrival.thing, []).append((stream, ack))
+            if reached.missing:
                 self._say_gap(stream.arrival, reached)
+        for found, fault in zip(acks.values(), self._each(self._tell, acks.items()), strict=True):
+            if isinstance(fault, Exception):
+                self._unacknowledged(batch, [stream for stream, _ in found], fault)
         things = dict.fromkeys(stream.arrival.thing for stream in streams)
         latest = dict.fromkeys(things, 0)
         for entry, _ in batch.outcomes:
@@ -194,8 +257,19 @@ class Ingest:
             if isinstance(fault, Exception):  # the next batch says it again
                 self._complain("failed to note", fault, thing=thing)
 
-    def _settle(self, stream: Touched) -> Progress:
-        """Work out what the index holds, note it, and tell the gateway."""
+    def _unacknowledged(self, batch: _Batch, streams: Sequence[Touched], error: Exception) -> None:
+        for stream in streams:
+            key = stream.arrival.stream_key
+            self._fail(batch, stream.messages, error, "failed to acknowledge", stream=key)
+
+    def _tell(self, told: tuple[str, Sequence[tuple[Touched, Ack]]]) -> None:
+        """All that one gateway is told of a batch, in one message where that fits."""
+        thing, acks = told
+        for payload in payloads([ack for _, ack in acks], together=self.acks_together):
+            self.iot.publish(topic=f"hg/v1/{thing}/dn/ack", qos=0, payload=payload)
+
+    def _settle(self, stream: Touched) -> tuple[Progress, Ack]:
+        """Work out what the index holds, note it, and what the gateway is to be told."""
         key, head = stream.arrival.stream_key, stream.arrival.header
         reached = progress(stream.up_to, self.tables.seqs_after(key, stream.up_to))
         in_force = self.tables.advance(
@@ -204,11 +278,8 @@ class Ingest:
         if in_force > reached.up_to:  # another handler saw more, and so must what is said here
             reached = progress(in_force, self.tables.seqs_after(key, in_force))
         forked = self._forked(stream)
-        topic = f"hg/v1/{stream.arrival.thing}/dn/ack"
         want = self.schemas.unknown(stream.arrival.thing, stream.schemas) if self.schemas else []
-        payload = acknowledgement(head.stream, head.epoch, reached, want=want, forked=forked)
-        self.iot.publish(topic=topic, qos=0, payload=payload)
-        return reached
+        return reached, acknowledgement(head.stream, head.epoch, reached, want=want, forked=forked)
 
     def _forked(self, stream: Touched) -> str:
         """Why this epoch goes on from an older copy of the gateway's state; empty where it does not."""
@@ -310,6 +381,7 @@ def _ingest() -> Ingest:
         lambda: time.time_ns() // 1_000_000,
         log,
         schemas,
+        os.environ.get("ACKS_TOGETHER", "true") == "true",
     )
 
 

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,9 @@ MAX_RANGES: Final = 32  # docs/wire.md, acknowledgement
 MAX_READ: Final = 4096
 CODECS: Final = ("json", "compact")
 MAX_WANTED: Final = 32
+MAX_ACKS: Final = 32
+UNIT_BYTES: Final = 5_120  # what AWS IoT Core meters as one message, its topic included
+_FRAME_BYTES: Final = 180  # of version 2 around its acknowledgements, and the topic
 _THING: Final = re.compile(r"[A-Za-z0-9:_-]{1,128}")  # AWS IoT CreateThing, thingName
 _RULE_FIELDS: Final = ("body", "thing", "stream", "codec", "client", "received_ms")
 
@@ -55,12 +58,17 @@ class Arrival:
     received_ms: int
     header: Header
     flaw: str | None = None
-    envelope: Envelope | None = None  # None with a flaw, or of codec compact
+    envelope: Envelope | None = None  # None with a flaw, or while a schema of codec compact is not known
     schemas: tuple[str, ...] = ()
 
     @property
     def stream_key(self) -> str:
         return f"{self.thing}/{self.header.stream}/{self.header.epoch}"
+
+    @property
+    def waits(self) -> bool:
+        """For a schema: it is sound as far as can be told, and not decoded."""
+        return bool(self.schemas) and self.envelope is None and self.flaw is None
 
     @property
     def topic(self) -> str:
@@ -169,17 +177,38 @@ def progress(up_to: int, seqs: Iterable[int]) -> Progress:
     return Progress(up_to, tuple(ranges))
 
 
+Ack = Mapping[str, object]
+"""What is said of one stream."""
+
+
 def acknowledgement(
     stream: str, epoch: str, reached: Progress, *, want: Iterable[str] = (), forked: str = ""
-) -> bytes:
-    """The payload of `hg/v1/{thing}/dn/ack`, schemas/ack.v1.json.
-
-    `want`: schemas that are not there. `forked`: why the epoch is a fork.
-    """
-    ack: dict[str, object] = {"v": 1, "stream": stream, "epoch": epoch, "up_to": reached.up_to}
+) -> Ack:
+    """`want`: schemas that are not there. `forked`: why the epoch is a fork."""
+    ack: dict[str, object] = {"stream": stream, "epoch": epoch, "up_to": reached.up_to}
     ack["received"] = reached.received
     if wanted := list(want)[:MAX_WANTED]:
         ack["want"] = wanted
     if forked:
         ack["forked"] = forked
-    return json.dumps(ack, separators=(",", ":")).encode()
+    return ack
+
+
+def payloads(acks: Sequence[Ack], *, together: bool) -> list[bytes]:
+    """The messages on `hg/v1/{thing}/dn/ack` that say it of one gateway.
+
+    Of one stream version 1 (schemas/ack.v1.json), which is shorter and which every hub reads; of more of them
+    version 2 (schemas/ack.v2.json), as many in one message as AWS meters as one, unless not `together`.
+    """
+    texts = [json.dumps(ack, separators=(",", ":")) for ack in acks]
+    if len(texts) == 1 or not together:
+        return [('{"v":1,' + text[1:]).encode() for text in texts]
+    found: list[list[str]] = []
+    size = UNIT_BYTES
+    for text in texts:
+        size += len(text) + 1  # all ASCII
+        if size > UNIT_BYTES or len(found[-1]) == MAX_ACKS:
+            found.append([])
+            size = _FRAME_BYTES + len(text)
+        found[-1].append(text)
+    return [f'{{"v":2,"acks":[{",".join(some)}]}}'.encode() for some in found]

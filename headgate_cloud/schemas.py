@@ -24,8 +24,10 @@ class Schemas:
     _known: dict[tuple[str, str], Schema] = field(default_factory=dict)
 
     def keep(self, thing: str, report: Mapping[str, object]) -> None:
-        """Store what a report of type schema tells; raises Undecodable where it is none."""
+        """Store what a report of type schema tells, once; raises Undecodable where it is none."""
         key, rows = compact.schema(report)
+        if (thing, key) in self._known:
+            return
         text = json.dumps(report["series"], separators=(",", ":"))
         self.client.put_item(TableName=self.table, Item={**_key(thing, key), "series": {"S": text}})
         self._remember(thing, key, rows)

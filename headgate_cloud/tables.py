@@ -46,10 +46,13 @@ class Busy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the index has under a key; `flawed` yields to a sound envelope."""
+    """What the index has under a key; `flawed` yields to a sound envelope, what `waits` for a schema to the
+    same envelope decoded.
+    """
 
     digest: str
     flawed: bool
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,26 @@ class Tables:
                 if table == self.streams:
                     up_to[key] = int(item.get("up_to", {"N": "0"})["N"])
                 elif "shed" not in item:  # a mark is no envelope
-                    held[key, int(item["seq"]["N"])] = Held(item["digest"]["S"], "rejected" in item)
+                    held[key, int(item["seq"]["N"])] = Held(
+                        item["digest"]["S"], "rejected" in item, "waits" in item
+                    )
         return Known(held, up_to)
+
+    def places(self, keys: Iterable[tuple[str, int]]) -> dict[tuple[str, int], tuple[Place, str]]:
+        """Where the sound ones of these (stream key, seq) are, and their digests. Raises Busy."""
+        named = list(dict.fromkeys(keys))
+        found = {}
+        for start in range(0, len(named), MAX_KEYS):
+            some = named[start : start + MAX_KEYS]
+            wanted = [
+                (self.envelopes, {"stream_key": {"S": key}, "seq": {"N": str(seq)}}) for key, seq in some
+            ]
+            for _, item in self._rows(wanted):
+                if "object" in item and "rejected" not in item:
+                    place = Place(item["object"]["S"], int(item["line"]["N"]))
+                    key = (item["stream_key"]["S"], int(item["seq"]["N"]))
+                    found[key] = (place, item["digest"]["S"])
+        return found
 
     def _rows(self, wanted: Iterable[tuple[str, object]]) -> Iterator[tuple[str, Response]]:
         asked: dict[str, Any] = {}
@@ -115,6 +136,12 @@ class Tables:
             "received_ms": {"N": str(arrival.received_ms)},
         }
         condition = "attribute_not_exists(seq) OR attribute_exists(shed)"
+        values: dict[str, object] = {}
+        if arrival.waits:
+            item["waits"] = {"S": arrival.digest}
+        elif arrival.schemas:
+            condition += " OR waits = :digest"  # the same envelope, and now it is decoded
+            values = {"ExpressionAttributeValues": {":digest": {"S": arrival.digest}}}
         if arrival.flaw is not None:
             item["rejected"] = {"S": arrival.flaw}
         else:
@@ -125,6 +152,7 @@ class Tables:
                 Item=item,
                 ConditionExpression=condition,
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **values,
             )
         except ClientError as error:
             digest = str(_held(error)["digest"]["S"])

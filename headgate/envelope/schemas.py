@@ -80,6 +80,12 @@ class SchemaBook:
         return keys
 
 
+def told_in(body: bytes) -> str:
+    """The id (hex) of the schema that a report tells; empty where it is no such report."""
+    report = json.loads(body)["report"]
+    return str(report["id"]) if report["type"] == "schema" else ""
+
+
 def schema_id(rows: Sequence[Series]) -> bytes:
     """The first 8 B of the SHA-256 of the rows as JSON without spaces, all ASCII."""
     text = json.dumps([series_row(series) for series in rows], separators=(",", ":"))

@@ -190,6 +190,7 @@ class _Hub:
             self._configured(site)
         limits = site.store if site else StoreConfig()
         self._retention = HubRetention(self._store, root, self._pipeline, limits, clock)
+        self._health.shed = self._retention.retention.counters
         self._urgent = False
         self._committer = Sleeper(clock)
 

@@ -21,6 +21,7 @@ from headgate.requests.directory import Directory
 from headgate.roles.hub_accounts import Accounts
 from headgate.roles.hub_bridges import Bridges
 from headgate.roles.hub_pipeline import Arrived, Pipeline
+from headgate.store.retention import ShedCounters
 from headgate.store.store import Store
 from headgate.store.writer import Writer
 from headgate.uplink.health_config import HealthConfig
@@ -53,7 +54,10 @@ class _Looked:
 
 
 class Health:
-    """Puts heartbeats together out of what the hub's other parts know; `digest`: of the site document."""
+    """Puts heartbeats together out of what the hub's other parts know.
+
+    `digest`: of the site document; `shed`: what retention counts.
+    """
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class Health:
         self._seen: dict[str, _Bridge] = {}
         self.config = HealthConfig()
         self.digest: str | None = None
+        self.shed = ShedCounters()
 
     def committed(self, arrived: Arrived) -> None:
         """Batches that were just made durable."""
@@ -131,7 +136,10 @@ class Health:
                 "month_usd": round(today.month_usd, 6),
                 "step": self._accounts.step,
             },
-            "counters": asdict(counters) | {f"uplink_{name}": n for name, n in asdict(sent).items()},
+            "counters": asdict(counters)
+            | {f"uplink_{name}": n for name, n in asdict(sent).items()}
+            | {f"shed_{name}": n for name, n in asdict(self.shed).items()}
+            | {"set_aside": self._store.opening.set_aside},
         }
         bridges = self._bridges(quiet_ms)
         while bridges and len(json.dumps(fields | {"bridges": bridges})) > MAX_BYTES:
@@ -176,6 +184,7 @@ def disk(root: Path, journal_bytes: int) -> dict[str, int]:
     return {
         "journal_bytes": journal_bytes,
         "blocks_bytes": _size_bytes((root / "blocks").glob("*")),
+        "windows_bytes": _size_bytes((root / "windows").glob("*")),
         "state_bytes": _size_bytes(root.glob("state.db*")),
         "free_bytes": shutil.disk_usage(root).free,
     }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from headgate.columns import Columns
-from headgate.envelope import compact, header, plain, samples, windows
+from headgate.envelope import compact, header, plain, samples, schemas, windows
 from headgate.envelope.header import Part
 from headgate.envelope.schemas import SchemaBook
-from headgate.model import Ack, ClockState, Series, Window
+from headgate.model import Ack, ClockState, Envelope, Series, Window
 from headgate.uplink.config import UplinkConfig
+
+Waiting = Callable[[], Sequence[Envelope]]
+"""Reads the schemas' reports that are in the outbox."""
 
 
 class Packing:
@@ -55,10 +58,14 @@ class Packing:
         """That transaction is durable."""
         self._fresh.clear()
 
-    def reports(self, acks: Iterable[Ack], boot_ms: int) -> list[Part]:
-        """The schemas to tell: the fresh ones, and those that the cloud asks for."""
-        wanted = [key for ack in acks for key in ack.want]
-        keys = dict.fromkeys([*self._fresh, *self._book.again(wanted, boot_ms)])
+    def reports(self, acks: Iterable[Ack], boot_ms: int, waiting: Waiting) -> list[Part]:
+        """The schemas to tell: the fresh ones, and those that the cloud asks for and that do not wait to be
+        sent, or for its word, already.
+        """
+        wanted = {key for ack in acks for key in ack.want}
+        if wanted:
+            wanted -= {key for envelope in waiting() if (key := schemas.told_in(envelope.body))}
+        keys = dict.fromkeys([*self._fresh, *self._book.again(sorted(wanted), boot_ms)])
         return [self._book.report(key, ClockState.SYNCED) for key in keys]
 
     def _know(self, groups: Iterable[Columns], boot_ms: int) -> None:

@@ -21,7 +21,7 @@ from headgate.envelope import header, reports
 from headgate.envelope.header import Part
 from headgate.errors import Reject
 from headgate.limited_log import LimitedLog
-from headgate.model import Ack, AlarmEvent, Batch, ClockState, Series, Window
+from headgate.model import Ack, AlarmEvent, Batch, ClockState, Envelope, Series, Window
 from headgate.roles.hub_alarms import Alarms, AlarmsTuning
 from headgate.roles.hub_fresh import Fresh, mark_of
 from headgate.roles.hub_packing import Packing
@@ -33,12 +33,16 @@ from headgate.store.state import LedgerRow, Queued
 from headgate.store.store import Store, Tx
 from headgate.timeline import TimeTuning
 from headgate.uplink.config import UplinkConfig
+from headgate.uplink.lanes import SCHEMAS
 from headgate.window.config import WindowsConfig
 
 OUTBOX_FACTOR, OUTBOX_BYTES = 3, 256 * 1024
 """What a transaction takes of the disk for each byte of its envelopes, log included; and besides."""
 SAMPLE_BYTES, BLOCK_BYTES = 20, 128 * 1024
 """What a sample takes at most while it is written to a day file, log included; and the file besides."""
+
+MAX_SCHEMAS = 10_000
+"""Reports of schemas in the outbox that are looked at; a gateway has a few."""
 
 log = logging.getLogger(__name__)
 
@@ -313,9 +317,10 @@ class Pipeline:
                 _note(tx, acks, booking)
                 for stream, part in parts:
                     seal = partial(header.seal, part)
-                    live = stream != "backlog"
+                    live = stream not in ("backlog", "schemas")
+                    name = "reports" if stream == "schemas" else stream
                     queued.append(
-                        tx.enqueue(stream, part.schema, seal, part.samples, live=live, sealed_ms=utc_ms)
+                        tx.enqueue(name, part.schema, seal, part.samples, live=live, sealed_ms=utc_ms)
                     )
                 tx.told(notes)
                 tx.windows_closed(self._windows.closed_until())
@@ -441,11 +446,14 @@ class Pipeline:
                 parts += [("plain" if part.kind == "plain" else stream, part) for part in packed]
             closed = [w for w in self._closed if (w.start_ms + w.length_ms >= live_from_ms) is live]
             parts += [(stream, part) for part in self._packing.windows(closed, boot_ms)]
-        told = [*self._packing.reports(acks, boot_ms), *self._reports]
         first = [("alarms", part) for part in self.watch.parts()]
-        first += [("reports", part) for part in told]
+        first += [("schemas", part) for part in self._packing.reports(acks, boot_ms, self._schemas_waiting)]
+        first += [("reports", part) for part in self._reports]
         first += [("health", part) for part in self._health]
         return first + parts
+
+    def _schemas_waiting(self) -> list[Envelope]:
+        return [item.envelope for item in self.store.queued(0, MAX_SCHEMAS, SCHEMAS)]
 
     def _needed(self) -> int:
         """The oldest journal position that a replay needs."""

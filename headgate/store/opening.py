@@ -32,7 +32,7 @@ class Opening:
     """What was found. `untold`: what the cloud is to be told of; `ids`: of series that state.db lacks.
 
     `rebuilt`: state.db does not know how far windows were closed; `again`: samples that the journal still has
-    may be missing in day files.
+    may be missing in day files. `told`: how many the cloud has been told of since the start.
     """
 
     quarantine: Quarantine
@@ -40,10 +40,17 @@ class Opening:
     ids: dict[Series, int] = field(default_factory=dict)
     rebuilt: bool = False
     again: bool = False
+    told: int = 0
+
+    @property
+    def set_aside(self) -> int:
+        """How many files since the start, those included that the cloud had not been told of before."""
+        return self.told + len(self.untold)
 
     def were_told(self, notes: list[Note]) -> None:
         """Their reports are durable."""
         self.quarantine.were_told(frozenset(note.id for note in notes))
+        self.told += len(notes)
         self.untold = [note for note in self.untold if note not in notes]
 
     def mend(self, root: StateRoot, day: int, ids: Mapping[Series, int]) -> None:

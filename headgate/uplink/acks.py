@@ -9,7 +9,9 @@ from dataclasses import replace
 from headgate.errors import Reject
 from headgate.model import Ack, EnvelopeId
 
-VERSION = 1
+VERSIONS = (1, 2)
+"""2: of several streams in one message."""
+MAX_ACKS = 32
 MAX_RANGES = 32
 STREAMS = ("live", "backlog", "alarms", "reports", "health")
 MAX_EPOCHS = 64
@@ -21,18 +23,27 @@ _SCHEMA = _EPOCH
 MAX_WANTED = 32
 
 
-def parse_ack(payload: bytes) -> Ack:
-    """The acknowledgement in a message (docs/wire.md). Raises Reject that says what is wrong with it."""
+def parse_acks(payload: bytes) -> list[Ack]:
+    """What a message acknowledges (docs/wire.md), whole. Raises Reject that says what is wrong with it."""
     try:
         found = json.loads(payload)
     except (ValueError, RecursionError) as error:
         raise Reject(f"acknowledgement is no JSON: {error}") from error
     match found:
-        case {"v": int(version)} if version != VERSION:
-            raise Reject(
-                f"acknowledgement of version {version}; this hub reads {VERSION}: update headgate.Hub"
-            )
-        case {"v": int(), "stream": str(stream), "epoch": str(epoch), "up_to": int(up_to)}:
+        case {"v": int(version)} if version not in VERSIONS:
+            known = " and ".join(map(str, VERSIONS))
+            raise Reject(f"acknowledgement of version {version}; this hub reads {known}: update headgate.Hub")
+        case {"v": 1}:
+            return [_parsed(found, payload)]
+        case {"v": 2, "acks": list(acks)} if 0 < len(acks) <= MAX_ACKS:
+            return [_parsed(ack, payload) for ack in acks]
+    raise Reject(f"not an acknowledgement: {payload[:120]!r}")
+
+
+def _parsed(found: object, payload: bytes) -> Ack:
+    match found:
+        case {"stream": str(stream), "epoch": str(epoch), "up_to": int(up_to)}:
+            assert isinstance(found, dict)  # what else the pattern takes, json does not make
             received, forked = found.get("received", []), str(found.get("forked", ""))
         case _:
             raise Reject(f"not an acknowledgement: {payload[:120]!r}")

@@ -38,6 +38,11 @@ class Awaiting:
         self._probe_after_ms = tuning.resend_after_ms
         self._probed_ms = 0
 
+    def tune(self, tuning: UplinkTuning) -> None:
+        """Other times from now on."""
+        self._tuning = tuning
+        self._probe_after_ms = tuning.resend_after_ms
+
     def __contains__(self, row: int) -> bool:
         return row in self._sent
 

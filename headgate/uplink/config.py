@@ -20,6 +20,8 @@ MAX_BYTES_PER_S = 460_000.0
 """Below what AWS IoT allows a connection (100/s, 512 KiB/s): acknowledgements and requests need room."""
 MIN_BYTES_PER_DAY = 100_000
 MAX_WINDOWS = 8
+MIN_RESEND_AFTER_S, MAX_RESEND_AFTER_S = 5, 600
+"""Of which an ingest takes no more than half to fill its batches (BatchWindowS, at most 60 s)."""
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 Mode = Literal["acknowledged", "handed_over", "plain"]
@@ -38,7 +40,8 @@ class UplinkConfig:
     None: the built-in limit. `metered`: the link is paid by the byte. `codec` of samples and windows from
     the next envelope on; alarms and reports are always JSON. `means`: whether a window's means and
     deviations are rounded to what its samples can tell (docs/wire.md). `statistics`: which of these a
-    window's rows have, beside the count and what `windows` asks for.
+    window's rows have, beside the count and what `windows` asks for. `resend_after_s`: how long the cloud's
+    word is waited for before an envelope is sent again.
     """
 
     publishes_per_s: float | None = None
@@ -51,6 +54,7 @@ class UplinkConfig:
     codec: Codec = "json"
     means: Means = "rounded"
     statistics: tuple[str, ...] = STATISTICS
+    resend_after_s: float | None = None
 
 
 def parse(section: Section) -> UplinkConfig:
@@ -71,9 +75,16 @@ def parse(section: Section) -> UplinkConfig:
         section.choice("codec", CODECS, "json"),
         section.choice("means", MEANS, "rounded"),
         _statistics(section),
+        _resend_after_s(section),
     )
     section.close()
     return found
+
+
+def _resend_after_s(section: Section) -> float | None:
+    if not section.has("resend_after_s"):
+        return None
+    return section.number("resend_after_s", low=MIN_RESEND_AFTER_S, high=MAX_RESEND_AFTER_S)
 
 
 def _statistics(section: Section) -> tuple[str, ...]:

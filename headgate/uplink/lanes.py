@@ -22,13 +22,16 @@ OVERHEAD_BYTES = 120
 
 
 class Lane(IntEnum):
-    """In the order of sending. `CONTEXT`: the samples around an alarm."""
+    """In the order of sending. `SCHEMAS`: what envelopes of codec compact are read by; they are few, short,
+    and told once. `CONTEXT`: the samples around an alarm.
+    """
 
     ALARMS = 0
-    LIVE = 1
-    CONTEXT = 2
-    REPORTS = 3
-    BACKLOG = 4
+    SCHEMAS = 1
+    LIVE = 2
+    CONTEXT = 3
+    REPORTS = 4
+    BACKLOG = 5
 
 
 BULK = frozenset({Lane.REPORTS, Lane.BACKLOG})
@@ -37,10 +40,14 @@ BULK = frozenset({Lane.REPORTS, Lane.BACKLOG})
 REPORTS = ("reports", "health")
 """Streams of the lane of that name: what the gateway tells of itself never goes before its live data."""
 
+SCHEMAS = OutboxPart(only=("reports",), live=False)
+"""Reports that tell a schema: the outbox marks them so."""
+
 ON_DISK: dict[Lane, OutboxPart] = {
     Lane.ALARMS: OutboxPart(only=("alarms",), samples=False),
     Lane.CONTEXT: OutboxPart(only=("alarms",), samples=True),
-    Lane.REPORTS: OutboxPart(only=REPORTS),
+    Lane.SCHEMAS: SCHEMAS,
+    Lane.REPORTS: OutboxPart(only=REPORTS, live=True),
     Lane.BACKLOG: OutboxPart(but=("alarms", *REPORTS)),
 }
 """Which rows of the outbox a lane reads; live ones that were not sent in time are backlog."""
@@ -52,7 +59,7 @@ def lane_of(envelope: Envelope) -> Lane:
         case "alarms":
             return Lane.CONTEXT if envelope.samples else Lane.ALARMS
         case "reports" | "health":
-            return Lane.REPORTS
+            return Lane.REPORTS if envelope.live else Lane.SCHEMAS
     return Lane.LIVE if envelope.live else Lane.BACKLOG
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headgate.model import Ack
 from headgate.store.state import OutboxPart, Queued
@@ -14,6 +14,9 @@ from headgate.uplink.lanes import ON_DISK, Lane, LaneQueue, drop_covered, lane_o
 from headgate.uplink.meter import Meter
 from headgate.uplink.pacing import Bucket, UplinkTuning
 from headgate.uplink.turns import Turns
+
+AT_ONCE = frozenset({Lane.ALARMS, Lane.SCHEMAS})
+"""Lanes of which what was lost does not wait behind live data."""
 
 
 @dataclass(slots=True)
@@ -31,7 +34,7 @@ class Planner:
     """The state of one uplink. Publish what `next` returns, then call `done`, `failed` or `refused`."""
 
     def __init__(self, tuning: UplinkTuning | None = None, meter: Meter | None = None) -> None:
-        self.tuning = tuning or UplinkTuning()
+        self.tuning = self._given = tuning or UplinkTuning()
         self.counters = UplinkCounters()
         self.meter = meter or Meter()
         self._queues = {lane: LaneQueue(part) for lane, part in ON_DISK.items()}
@@ -64,6 +67,14 @@ class Planner:
         self._publishes = Bucket.half_a_second(publishes_per_s or self.tuning.publishes_per_s)
         self._bytes = Bucket.half_a_second(bytes_per_s or self.tuning.bytes_per_s)
         self._turns = Turns(shares)
+
+    def set_resend_after_ms(self, resend_after_ms: int | None) -> None:
+        """How long the cloud's word is waited for from now on; None: the tuning's."""
+        after_ms = self._given.resend_after_ms if resend_after_ms is None else resend_after_ms
+        self.tuning = replace(
+            self._given, resend_after_ms=after_ms, resend_max_ms=max(after_ms, self._given.resend_max_ms)
+        )
+        self._awaiting.tune(self.tuning)
 
     # What there is to send.
 
@@ -199,12 +210,12 @@ class Planner:
         return 1 if self._retry_ms > self.tuning.retry_first_ms else self.tuning.max_in_flight
 
     def _pick(self, now_ms: int, utc_ms: int) -> tuple[Lane, Queued] | None:
-        """Whose turn it is and may go. What was lost goes with the backlog, ahead of it; alarms at once."""
+        """Whose turn it is and may go. What was lost goes with the backlog, ahead of it, or at once."""
         again: dict[Lane, Queued] = {}
         for item in self._awaiting.due(now_ms):
             lane = lane_of(item.envelope)
             if not self.meter.wait_ms(lane, utc_ms):
-                again.setdefault(lane if lane is Lane.ALARMS else Lane.BACKLOG, item)
+                again.setdefault(lane if lane in AT_ONCE else Lane.BACKLOG, item)
         for lane in self._turns.order():
             if lane in again:
                 return lane, again[lane]
@@ -225,7 +236,9 @@ class Planner:
     def _has_room(self, item: Queued, lane: Lane) -> bool:
         """Live data finds room beside the backlog, and alarms beside all else; all of it is bounded."""
         tuning = self.tuning
-        part = {Lane.ALARMS: tuning.alarms_part, Lane.LIVE: 1.0}.get(lane, tuning.backlog_part)
+        part = {Lane.ALARMS: tuning.alarms_part, Lane.SCHEMAS: 1.0, Lane.LIVE: 1.0}.get(
+            lane, tuning.backlog_part
+        )
         size_bytes = self._awaiting.size_bytes + len(item.envelope.body)
         return size_bytes <= tuning.max_unacknowledged_bytes * part
 

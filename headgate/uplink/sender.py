@@ -13,7 +13,7 @@ from headgate.limited_log import LimitedLog
 from headgate.model import Ack
 from headgate.sleeper import Sleeper
 from headgate.store.state import OutboxPart, Queued
-from headgate.uplink.acks import merge, parse_ack
+from headgate.uplink.acks import merge, parse_acks
 from headgate.uplink.config import Mode, UplinkConfig
 from headgate.uplink.handed import HandedOver, topic_of
 from headgate.uplink.lanes import OVERHEAD_BYTES, Lane, wire_bytes
@@ -68,6 +68,8 @@ class Uplink:
     def configure(self, config: UplinkConfig) -> None:
         """Other limits, shares and a metered link (or none) from now on; what was counted stays."""
         self.planner.set_limits(config.publishes_per_s, config.bytes_per_s, config.shares)
+        after_s = config.resend_after_s
+        self.planner.set_resend_after_ms(None if after_s is None else round(after_s * 1000))
         self.planner.meter.metered = config.metered
         self._wake()
 
@@ -150,16 +152,17 @@ class Uplink:
 
     async def _on_ack(self, topic: str, payload: bytes) -> None:
         try:
-            ack = parse_ack(payload)
+            acks = parse_acks(payload)
         except Reject as error:
             self._complaints.warning("ack", "%s: %s", topic, error)
             return
         self._on_ack_heard()
         self.planner.meter.count(len(topic) + len(payload) + OVERHEAD_BYTES, self._clock.utc_ms())
-        self._note(ack)
-        self._tell_forked(ack)
-        if self.planner.acknowledge(ack, self._clock.boot_ms()):
-            self._wake()
+        for ack in acks:
+            self._note(ack)
+            self._tell_forked(ack)
+            if self.planner.acknowledge(ack, self._clock.boot_ms()):
+                self._wake()
 
     def _note(self, ack: Ack) -> None:
         key = (ack.stream, ack.epoch)

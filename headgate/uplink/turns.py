@@ -1,4 +1,4 @@
-"""Whose turn it is: alarms, then live, context, reports and backlog, each of the later ones with a share."""
+"""Whose turn it is: alarms, schemas, live, context, reports, backlog; each of the last three with a share."""
 
 from __future__ import annotations
 

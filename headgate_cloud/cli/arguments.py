@@ -47,6 +47,7 @@ def build() -> Parser:
     command("read", "read series, registers or characteristics now", "read:run", _read)
     command("write", "write values, where the gateway's site document allows it", "write:run", _write)
     command("query", "history that the gateway keeps", "query:run", _query)
+    command("archive", "samples or windows that the cloud stored", "archive:run", _archive)
     command("list", "what a gateway has: devices, series, files, or what it used", "listing:run", _listing)
     _scans(commands.add_parser("scan", help="what is in the air, or on a Modbus line"))
     command("files", "the files gateways have announced", "files:run", _files)
@@ -153,6 +154,24 @@ def _query(parser: Parser) -> None:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--rows", action="store_true", help="every sample, not a summary")
     shape.add_argument("--csv", action="store_true", help="every sample as CSV on standard output")
+
+
+def _archive(parser: Parser) -> None:
+    parser.add_argument("gateway", metavar="THING")
+    parser.add_argument("--from", dest="start", default="-1h", metavar="TIME", help="default -1h")
+    parser.add_argument("--to", dest="end", default="now", metavar="TIME", help="exclusive; default now")
+    parser.add_argument(
+        "--series", action="append", metavar="PATTERN", help="such as 'meter-*/voltage_?'; again for more"
+    )
+    parser.add_argument("--windows", action="store_true", help="windows, not samples")
+    parser.add_argument(
+        "--late",
+        type=_duration,
+        default=7 * 86_400.0,
+        metavar="TIME",
+        help="how long after --to it may have come, such as after an outage (default 7d)",
+    )
+    parser.add_argument("--csv", action="store_true", help="every row as CSV on standard output")
 
 
 def _listing(parser: Parser) -> None:

@@ -37,6 +37,9 @@ class AwsCloud:
     def bucket(self) -> str:
         return self._physical("Uploads")
 
+    def archive(self) -> str:
+        return self._physical("Archive")
+
     def link(self) -> Link:
         from headgate_cloud.cli.link import Link
 

@@ -31,6 +31,9 @@ class Cloud(Protocol):
     def bucket(self) -> str:
         """The bucket of files."""
 
+    def archive(self) -> str:
+        """The bucket of envelopes."""
+
     def link(self) -> Link:
         """An MQTT connection, not started yet."""
 
@@ -105,6 +108,10 @@ class SimulatedCloud:
 
     def bucket(self) -> str:
         found: str = self._facts["bucket"]
+        return found
+
+    def archive(self) -> str:
+        found: str = self._facts["archive"]
         return found
 
     def link(self) -> Link:

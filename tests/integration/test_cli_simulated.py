@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -170,6 +172,72 @@ def test_history_as_csv(headgate: Operator, gateway: Running) -> None:
         "thing,time,series,value,unit,quality",
         "gw-1,2025-11-21T00:40:00.000+00:00,meter-a/voltage_l1,230.1,V,good",
     ]
+
+
+def test_what_the_cloud_stored_is_read_from_the_archive(headgate: Operator, run: Path) -> None:
+    facts = json.loads((run / "cloud.json").read_text())
+    sqs_message = {"thing": "gw-1", "stream": "live", "codec": "json", "client": "gw-1"}
+    now_ms = time.time_ns() // 1_000_000
+    column = {"u": "V", "k": "f64", "d": 1, "r": 1, "t": 0, "last": 230.4, "v": [2301, 2, 1]}
+    row = {"u": "V", "d": 1, "r": 1, "n": 3, "min": 230.1, "max": 230.4, "mean": 230.3, "std": 0.1}
+    row |= {"first": 230.1, "last": 230.4}
+    start_ms = now_ms - now_ms % 10_000 - 10_000
+    head = {"v": 1, "stream": "live", "epoch": "8c0f3a5b77d01e42", "clock": "synced"}
+    windows = [{"start": start_ms, "length_ms": 10_000, "rows": {"meter-a/voltage_l1": row}}]
+    bodies = [
+        {**head, "kind": "samples", "seq": 2, "times": [[now_ms - 5_000, 100, 100]],
+         "columns": {"meter-a/voltage_l1": column, "meter-b/voltage_l1": column}},
+        {**head, "kind": "windows", "seq": 3, "windows": windows},
+        {**head, "kind": "windows", "seq": 4, "windows": [{**windows[0], "rev": 1}]},
+    ]  # fmt: skip
+    records = [
+        {
+            "messageId": str(i),
+            "body": json.dumps(
+                sqs_message
+                | {"body": base64.b64encode(json.dumps(body).encode()).decode(), "received_ms": now_ms}
+            ),
+        }
+        for i, body in enumerate(bodies)
+    ]
+    ingested(facts, records)
+    said = headgate("archive", "gw-1", "--series", "meter-a/*", "--csv", "--from", "-1m", "--to", "now")
+    assert said.code == 0, said.err
+    lines = said.out.splitlines()
+    assert lines[0] == "series,t_ms,time,value,unit,quality"
+    assert [line.split(",")[3] for line in lines[1:]] == ["230.1", "230.3", "230.4"]
+    said = headgate("archive", "gw-1", "--windows", "--json", "--from", "-1m")
+    assert [(found["start_ms"], found["correction"], found["mean"]) for found in said.lines()] == [
+        (start_ms, 1, 230.3)
+    ]
+    said = headgate("archive", "gw-1", "--from", "-1m")
+    assert "meter-b/voltage_l1" in said.out
+    assert headgate("archive", "gw-none", "--json").out == ""
+    assert headgate("archive", "gw-1", "--from", "yesterday").code == 2
+
+
+def ingested(facts: dict[str, Any], records: list[dict[str, str]]) -> None:
+    """Through the ingest handler, in a process of its own."""
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        **{f"{name.upper()}_TABLE": table for name, table in facts["tables"].items()},
+        "ARCHIVE_BUCKET": facts["archive"],
+        "FETCH_RULES": "[]",
+        "AWS_ENDPOINT_URL": facts["aws_endpoint"],
+        "AWS_ENDPOINT_URL_S3": facts["s3_endpoint"],
+        "AWS_ENDPOINT_URL_IOT_DATA_PLANE": facts["iot_data_endpoint"],
+        "AWS_DEFAULT_REGION": facts["region"],
+        "AWS_ACCESS_KEY_ID": facts["credentials"]["access_key"],
+        "AWS_SECRET_ACCESS_KEY": facts["credentials"]["secret_key"],
+    }
+    script = (
+        "import json, sys\n"
+        "from headgate_cloud.ingest import handler\n"
+        "answer = handler({'Records': json.load(sys.stdin)}, None)\n"
+        "assert answer == {'batchItemFailures': []}, answer\n"
+    )
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, cwd=ROOT, env=env, input=json.dumps(records), text=True, check=True, timeout=60)
 
 
 def test_a_file_is_fetched_whole_and_checked(headgate: Operator, gateway: Running) -> None:

@@ -149,6 +149,8 @@ async def test_heartbeats_come_regularly_and_do_not_pile_up_offline(
     assert len(newest["config"]) == 64
     assert newest["process"]["pss_kb"] > 0
     assert newest["disk"]["free_bytes"] > 0
+    assert newest["disk"].keys() == {f"{n}_bytes" for n in ("journal", "blocks", "windows", "state", "free")}
+    assert newest["counters"].keys() >= {"shed_samples", "shed_envelopes", "shed_files", "set_aside"}
 
 
 async def test_a_heartbeat_that_waits_keeps_later_ones_out(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from headgate_cloud import decoder
+from headgate_cloud.merged import Merged
 from tests.support.outage_world import InlineWriter, OutageWorld
 from tests.support.small_dynamodb import SmallDynamoDB
 
@@ -49,6 +51,27 @@ async def settle(world: OutageWorld) -> None:
     world.serving = True
 
 
+def windows_that_hold(world: OutageWorld) -> None:
+    """Of windows that are there twice the archive's reader gives the one of more samples, in any order."""
+    envelopes = [decoder.decode(body) for body in world.cloud.bodies()]
+    rows = [row for envelope in envelopes for row in envelope.windows]
+    best: dict[tuple[object, ...], tuple[int, int]] = {}
+    for row in rows:
+        key = (row.series, row.start_ms, row.length_ms)
+        best[key] = max(best.get(key, (0, 0)), (row.correction, row.n))
+    assert rows
+    for order in (envelopes, envelopes[::-1]):
+        with Merged(0, 1 << 62) as merged:
+            for envelope in order:
+                merged.add(envelope)
+            found = list(merged.windows())
+            times = [(sample.series, sample.t_ms) for sample in merged.samples()]
+        keys = [(each["series"], each["start_ms"], each["length_ms"]) for each in found]
+        assert len(set(keys)) == len(keys)
+        assert {key: (each["correction"], each["n"]) for key, each in zip(keys, found, strict=True)} == best
+        assert len(set(times)) == len(times)
+
+
 async def test_an_orderly_gateway_is_no_fork(world: OutageWorld) -> None:
     for _ in range(3):
         await go_on(world, MINUTE_MS)
@@ -81,6 +104,7 @@ async def test_an_older_copy_loses_nothing_that_was_delivered_and_is_told(
     assert world.cloud.rows("Rejected") == []
     assert len({key for key in forks(world) if key.startswith("gw/live/")}) == 1
     assert "the cloud reports a fork in stream live" in caplog.text
+    windows_that_hold(world)
 
 
 async def test_a_copy_of_which_nothing_was_sent_since_is_no_fork(world: OutageWorld, tmp_path: Path) -> None:

@@ -30,14 +30,17 @@ from tests.unit.headgate_cloud.ingest_examples import EPOCH, message, report
 
 
 class Acks:
-    """Stands where AWS IoT's data plane would: keeps what is published."""
+    """Stands where AWS IoT's data plane would: keeps what is published, and what it says of each stream."""
 
     def __init__(self) -> None:
+        self.messages: list[tuple[str, dict[str, Any]]] = []
         self.sent: list[tuple[str, dict[str, Any]]] = []
 
     def publish(self, *, topic: str, qos: int, payload: bytes) -> None:
         assert qos == 0
-        self.sent.append((topic, json.loads(payload)))
+        found = json.loads(payload)
+        self.messages.append((topic, found))
+        self.sent += [(topic, {"v": 1, **ack}) for ack in found.get("acks", [found])]
 
 
 class Cloud:
@@ -142,6 +145,11 @@ def test_one_acknowledgement_for_each_stream_touched(clouds: Iterator[Cloud]) ->
         ("hg/v1/gw-1/dn/ack", "live", 2),
         ("hg/v1/gw-2/dn/ack", "live", 1),
     ]
+    assert {topic: ack["v"] for topic, ack in cloud.acks.messages} == {
+        "hg/v1/gw-1/dn/ack": 2,
+        "hg/v1/gw-2/dn/ack": 1,
+    }
+    assert len(cloud.acks.messages) == 2
     streams = {row["stream_key"]["S"]: row for row in cloud.rows("Streams")}
     assert streams[f"gw-1/alarms/{EPOCH}"]["prev_epoch"] == {"S": "11f0c2aa90b3d4e5"}
     assert streams[f"gw-1/alarms/{EPOCH}"]["prev_seq"] == {"N": "991"}

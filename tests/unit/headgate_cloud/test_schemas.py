@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from headgate.uplink.acks import parse_acks
 from headgate_cloud.decoder import Undecodable, decode
-from headgate_cloud.intake import Progress, acknowledgement
+from headgate_cloud.intake import UNIT_BYTES, Progress, acknowledgement, payloads
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = [p for kind in ("ack", "envelope") for p in sorted((ROOT / "tests/golden" / kind).glob("*.json"))]
@@ -30,9 +31,35 @@ def test_golden_examples_are_valid(example: Path) -> None:
 
 
 def test_what_is_sent_is_a_valid_acknowledgement() -> None:
-    ack = json.loads(acknowledgement("live", "8c0f3a5b77d01e42", Progress(17, ((19, 21),))))
+    (payload,) = payloads(
+        [acknowledgement("live", "8c0f3a5b77d01e42", Progress(17, ((19, 21),)))], together=True
+    )
+    ack = json.loads(payload)
     validator("ack").validate(ack)
     assert ack == json.loads((ROOT / "tests" / "golden" / "ack" / "ranges.json").read_text())
+
+
+def test_acknowledgements_of_several_streams_are_one_message_of_one_unit() -> None:
+    ranges = tuple((10**9 + 2 * i, 10**9 + 2 * i) for i in range(32))
+    acks = [
+        acknowledgement(
+            stream, f"{epoch:016x}", Progress(17, ranges), want=["8c0f3a5b77d01e42"], forked="why"
+        )
+        for epoch in range(10)
+        for stream in ("live", "reports")
+    ]
+    found = payloads(acks, together=True)
+    schema = json.loads((ROOT / "schemas/ack.v2.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    for payload in found:
+        Draft202012Validator(schema).validate(json.loads(payload))
+        assert len(payload) + len(f"hg/v1/{'t' * 128}/dn/ack") <= UNIT_BYTES
+    read = [ack for payload in found for ack in parse_acks(payload)]
+    apart = [ack for payload in payloads(acks, together=False) for ack in parse_acks(payload)]
+    assert read == apart
+    assert len(read) == 20
+    assert 2 <= len(found) <= 5
+    assert len(payloads(acks[:2], together=True)) == 1
 
 
 def broken(path: list[str | int], value: object) -> Any:

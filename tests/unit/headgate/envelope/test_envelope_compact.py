@@ -19,7 +19,7 @@ from headgate.envelope.schemas import AGAIN_MS, SchemaBook
 from headgate.envelope.window_columns import columns_of
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, EnvelopeId, Frame, Series, Window, WindowRow
-from headgate.uplink.acks import parse_ack
+from headgate.uplink.acks import parse_acks
 from headgate_cloud import compact as cloud
 from headgate_cloud import decoder
 from headgate_cloud.forms import Envelope
@@ -219,10 +219,10 @@ def test_a_schema_of_another_content_is_refused_by_both() -> None:
 
 def test_what_the_cloud_wants_is_read_and_anything_else_refused() -> None:
     frame = b'{"v":1,"stream":"live","epoch":"00000000000000ab","up_to":3,"received":[],"want":%b}'
-    assert parse_ack(frame % b'["00000000000000cd"]').want == ("00000000000000cd",)
+    assert parse_acks(frame % b'["00000000000000cd"]')[0].want == ("00000000000000cd",)
     for wrong in (b'["cd"]', b"[7]", b'"x"'):
         with pytest.raises(Reject, match=r"want|schema"):
-            parse_ack(frame % wrong)
+            parse_acks(frame % wrong)
 
 
 def test_a_full_envelope_is_nearly_full() -> None:

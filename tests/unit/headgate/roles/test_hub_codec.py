@@ -70,16 +70,25 @@ def test_the_schema_goes_first_and_once(pipeline: Pipeline) -> None:
 
 def test_a_restarted_hub_tells_it_only_when_it_is_asked(tmp_path: Path) -> None:
     store, pipeline = opened(tmp_path, 1)
-    pages = told(take(pipeline, 1, 100))
+    first = take(pipeline, 1, 100)
+    pages = told(first)
     store.close()
     store, pipeline = opened(tmp_path, 2)
     (item,) = take(pipeline, 1, 200, run_id=2)
     assert compact.decode(item.envelope.body, pages).columns
     wanted = Ack("live", 2, 0, (), tuple(pages))
+    waits = pipeline.seal([wanted], UTC_MS + 250, 250)  # the first report is still to be sent
+    assert waits == []
+    key = first[0].envelope.id
+    pipeline.seal([Ack(key.stream, key.epoch, key.seq)], UTC_MS + 260, 260)
     again = pipeline.seal([wanted], UTC_MS + 300, 300)
     assert told(again) == pages
     assert pipeline.seal([wanted], UTC_MS + 400, 400) == []
-    assert len(pipeline.seal([wanted], UTC_MS + 300, 300 + AGAIN_MS)) >= 1
+    later = pipeline.seal([wanted], UTC_MS + 300, 300 + AGAIN_MS)  # it waits, and no other joins it
+    assert [item.envelope.id.stream for item in later] == ["live"]
+    key = again[0].envelope.id
+    pipeline.seal([Ack(key.stream, key.epoch, key.seq)], UTC_MS + 300, 400 + AGAIN_MS)
+    assert told(pipeline.seal([wanted], UTC_MS + 300, 500 + AGAIN_MS)) == pages
     store.close()
 
 

@@ -21,6 +21,7 @@ from tests.unit.headgate.uplink.test_uplink_planner import UTC_MS, Outbox
 
 STREAMS = {
     Lane.ALARMS: ("alarms", 0, True),
+    Lane.SCHEMAS: ("reports", 0, False),
     Lane.LIVE: ("live", 9, True),
     Lane.CONTEXT: ("alarms", 9, True),
     Lane.REPORTS: ("reports", 0, True),
@@ -52,11 +53,11 @@ def test_heartbeats_go_with_reports() -> None:
 def test_what_is_shed_leaves_every_lane_and_what_waits_for_the_cloud() -> None:
     outbox = Outbox(tuning=FAST)
     outbox.read()
-    outbox.seal(*(item(row, Lane(row % 5)) for row in range(1, 11)))
+    outbox.seal(*(item(row, Lane(row % 6)) for row in range(1, 13)))
     assert len(outbox.send()) == 5
-    for row in range(1, 11):
+    for row in range(1, 13):
         del outbox.rows[row]
-    outbox.planner.forget(range(1, 11))
+    outbox.planner.forget(range(1, 13))
     assert outbox.planner.unacknowledged_bytes == 0
     assert outbox.send(60_000) == []
 
@@ -64,7 +65,8 @@ def test_what_is_shed_leaves_every_lane_and_what_waits_for_the_cloud() -> None:
 def test_lanes_go_in_order_and_each_has_its_share() -> None:
     outbox = Outbox(tuning=FAST)
     outbox.read()
-    outbox.seal(*(item(row, Lane(row % 5)) for row in range(1, 500)))
+    lanes = [lane for lane in Lane if lane is not Lane.SCHEMAS]
+    outbox.seal(*(item(row, lanes[row % 5]) for row in range(1, 500)))
     found = sent_lanes(outbox, 25_000)
     assert found[:99] == [Lane.ALARMS] * 99
     counts = Counter(found[99:])
@@ -73,7 +75,14 @@ def test_lanes_go_in_order_and_each_has_its_share() -> None:
         assert counts[lane] >= 0.8 * share * counts[Lane.LIVE]
 
 
-@pytest.mark.parametrize("lane", [Lane.ALARMS, Lane.CONTEXT, Lane.REPORTS])
+def test_schemas_go_before_the_live_data_that_needs_them() -> None:
+    outbox = Outbox(tuning=FAST)
+    outbox.read()
+    outbox.seal(item(1, Lane.REPORTS), item(2, Lane.LIVE), item(3, Lane.SCHEMAS), item(4, Lane.ALARMS))
+    assert outbox.send() == [4, 3, 2, 1]
+
+
+@pytest.mark.parametrize("lane", [Lane.ALARMS, Lane.SCHEMAS, Lane.CONTEXT, Lane.REPORTS])
 def test_what_is_urgent_is_found_behind_any_backlog_after_a_start(lane: Lane) -> None:
     rows = [item(row, Lane.BACKLOG) for row in range(1, 1_000)] + [item(1_000, lane)]
     outbox = Outbox(rows, FAST)

@@ -33,7 +33,7 @@ def test_bulk_leaves_the_rest_of_the_cap_to_the_others_and_alarms_always_go() ->
     meter.count(499_999, at(1))
     assert goes(meter, at(1)) == set(Lane)
     meter.count(1, at(1))
-    assert goes(meter, at(1)) == {Lane.ALARMS, Lane.LIVE, Lane.CONTEXT}
+    assert goes(meter, at(1)) == {Lane.ALARMS, Lane.SCHEMAS, Lane.LIVE, Lane.CONTEXT}
     meter.count(500_000, at(2))
     assert goes(meter, at(23.9)) == {Lane.ALARMS, Lane.CONTEXT}
     assert "1000000 B of 1000000 B" in meter.held(Lane.LIVE, at(3))
@@ -54,7 +54,7 @@ def test_what_was_used_before_a_restart_counts() -> None:
 )
 def test_bulk_goes_in_its_windows(window: tuple[int, int], hours: list[int]) -> None:
     meter = Meter(Metered(windows=(window,)))
-    others = {Lane.ALARMS, Lane.LIVE, Lane.CONTEXT}
+    others = {Lane.ALARMS, Lane.SCHEMAS, Lane.LIVE, Lane.CONTEXT}
     for hour in range(24):
         assert goes(meter, at(hour)) == (set(Lane) if hour in hours else others)
 
@@ -69,7 +69,7 @@ def test_a_window_is_waited_for_in_steps() -> None:
 def test_a_clock_that_was_never_set_opens_no_window_and_ends_no_day() -> None:
     meter = Meter(Metered(1_000_000, windows=((0, 0),)), day=DAY, used_bytes=400_000)
     meter.count(100, 12_345)
-    assert goes(meter, 12_345) == {Lane.ALARMS, Lane.LIVE, Lane.CONTEXT}
+    assert goes(meter, 12_345) == {Lane.ALARMS, Lane.SCHEMAS, Lane.LIVE, Lane.CONTEXT}
     assert (meter.day, meter.used_bytes) == (DAY, 400_100)
 
 

@@ -9,7 +9,7 @@ import pytest
 from headgate.errors import Reject
 from headgate.model import Ack, Envelope, EnvelopeId
 from headgate.store.state import OutboxPart, Queued
-from headgate.uplink.acks import parse_ack
+from headgate.uplink.acks import parse_acks
 from headgate.uplink.lanes import Lane
 from headgate.uplink.pacing import Bucket, UplinkTuning
 from headgate.uplink.planner import Planner
@@ -26,7 +26,7 @@ def queued(row: int, *, live: bool = True, sealed_ms: int = UTC_MS) -> Queued:
 def in_part(part: OutboxPart, envelope: Envelope) -> bool:
     stream = envelope.id.stream
     named = stream in part.only if part.only else stream not in part.but
-    return named and part.samples in (None, envelope.samples > 0)
+    return named and part.samples in (None, envelope.samples > 0) and part.live in (None, envelope.live)
 
 
 class Outbox:
@@ -321,12 +321,36 @@ def test_random_losses_end_with_everything_acknowledged(seed: int) -> None:
 )
 def test_a_malformed_acknowledgement_is_refused(payload: bytes) -> None:
     with pytest.raises(Reject, match="acknowledgement"):
-        parse_ack(payload)
+        parse_acks(payload)
 
 
 def test_an_acknowledgement_is_read() -> None:
     payload = b'{"v":1,"stream":"live","epoch":"8c0f3a5b77d01e42","up_to":17,"received":[[19,21]]}'
-    assert parse_ack(payload) == Ack("live", 0x8C0F3A5B77D01E42, 17, ((19, 21),))
+    assert parse_acks(payload) == [Ack("live", 0x8C0F3A5B77D01E42, 17, ((19, 21),))]
+
+
+def test_an_acknowledgement_of_several_streams_is_read_whole_or_not_at_all() -> None:
+    live = '{"stream":"live","epoch":"8c0f3a5b77d01e42","up_to":17,"received":[[19,21]]}'
+    other = '{"stream":"reports","epoch":"8c0f3a5b77d01e42","up_to":3,"want":["85ffc1c7238327a8"]}'
+    found = parse_acks(f'{{"v":2,"acks":[{live},{other}]}}'.encode())
+    assert found == [
+        Ack("live", 0x8C0F3A5B77D01E42, 17, ((19, 21),)),
+        Ack("reports", 0x8C0F3A5B77D01E42, 3, (), ("85ffc1c7238327a8",)),
+    ]
+    for wrong in ("[]", "7", f"[{live},7]", f"[{live},{{}}]", f"[{','.join([live] * 33)}]"):
+        with pytest.raises(Reject, match="acknowledgement"):
+            parse_acks(f'{{"v":2,"acks":{wrong}}}'.encode())
+
+
+def test_another_time_to_wait_for_the_clouds_word_holds_at_once() -> None:
+    outbox = Outbox()
+    outbox.seal(queued(1), queued(2))
+    outbox.planner.set_resend_after_ms(60_000)
+    assert outbox.send() == [1, 2]
+    assert outbox.send(59_000) == []
+    assert 1 in outbox.send(2_000)
+    outbox.planner.set_resend_after_ms(None)
+    assert outbox.planner.tuning.resend_after_ms == UplinkTuning().resend_after_ms
 
 
 def test_a_bucket_gives_its_rate() -> None:
