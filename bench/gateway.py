@@ -54,27 +54,41 @@ def main(argv: Sequence[str]) -> int:
     ]
     bare = [Scenario(f"pymodbus_{name}", partial(_bare, name)) for name in RATIOS]
     peers = [Scenario(f"peer_{entries}_1k", partial(_peer_1k, entries)) for entries in ENTRIES]
+    json_1k = Scenario("1k_json", partial(_loaded, "1k", "json"), {"lost": at_most(0), "doubled": at_most(0)})
     idle = Scenario("idle", _idle_both, {"pss_split_mb": at_most(120), "pss_all_in_one_mb": at_most(60)})
     chosen = [word for word in argv if word != "--peer"]
     asked = peers if "--peer" in argv or any(word.startswith("peer_") for word in argv) else []
-    return run("gateway", chosen, [idle, *loads, *bare, *asked], more="[--peer]")
+    return run("gateway", chosen, [idle, *loads, json_1k, *bare, *asked], more="[--peer]")
 
 
 def _measure(
-    plant: Sequence[str], scene: Scene, *, all_in_one: bool = False, whole: bool = False
+    plant: Sequence[str],
+    scene: Scene,
+    *,
+    all_in_one: bool = False,
+    whole: bool = False,
+    codec: str = "compact",
 ) -> Mapping[str, Figure]:
-    plan = Plan(plant=plant, thing="gw-bench", window_s=60, all_in_one=all_in_one, ble=whole, files=whole)
+    plan = Plan(
+        plant=plant,
+        thing="gw-bench",
+        window_s=60,
+        all_in_one=all_in_one,
+        ble=whole,
+        files=whole,
+        codec=codec,
+    )
     return asyncio.run(_run(plan, scene))
 
 
-def _loaded(name: str) -> Mapping[str, Figure]:
+def _loaded(name: str, codec: str = "compact") -> Mapping[str, Figure]:
     """The gateway at this rate, and how its CPU time compares with a loop that only reads."""
-    found = _measure(("--scale", name), _load)
+    found = _measure(("--scale", name), _load, codec=codec)
     bare = _bare(name)
     cost, floor = found["cpu_s_per_million"], bare["cpu_s_per_million"]
     assert isinstance(cost, float)
     assert isinstance(floor, float)
-    return {**found, "cpu_ratio": round(cost / floor, 2)}
+    return {"codec": codec, **found, "cpu_ratio": round(cost / floor, 2)}
 
 
 @cache

@@ -14,6 +14,7 @@ import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Quality
@@ -30,6 +31,8 @@ _RUN = struct.Struct("<IH")
 _LONE, _LONE_TAG = struct.Struct("<HqcB"), b"H"
 """The head of a group of one frame whose values are all good: no times but its own."""
 _STEPS = (("H", 1 << 16), ("I", 1 << 32))
+_FIRST_TIME = struct.Struct("<qc")
+_TIME_BYTES = {b"H": 2, b"I": 4, b"q": 8}
 _QUALITIES = frozenset(int(code) for code in Quality)
 
 
@@ -267,15 +270,12 @@ def _consecutive(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _read_group(reader: Reader) -> Iterable[Frame]:
-    shape: list[int] = []
-    for _ in range(reader.u16()):
-        first, count = reader.unpack(_RUN)
-        shape += range(first, first + count)
+    series = _series_of(reader.take(_RUN.size * reader.u16()))
     frame_count = reader.u16()
-    if not shape or not frame_count:
+    if not series or not frame_count:
         raise Reject(f"batch: empty group at byte {reader.at}")
     times = _read_times(reader, frame_count)
-    size = len(shape)
+    size = len(series)
     match reader.u8():
         case 0:
             qualities: Iterable[bytes] = [b""] * frame_count
@@ -289,15 +289,20 @@ def _read_group(reader: Reader) -> Iterable[Frame]:
     if unknown := set(b"".join(qualities)) - _QUALITIES:
         raise Reject(f"batch: unknown quality code {min(unknown)} before byte {reader.at}")
     rows = read_rows(reader, size, frame_count)
-    series = tuple(shape)
     return [Frame(t, series, row, tuple(codes)) for t, row, codes in zip(times, rows, qualities, strict=True)]
 
 
+@lru_cache(MAX_LAYOUTS)
+def _series_of(runs: bytes) -> tuple[int, ...]:
+    """The indexes that runs name: one tuple for the same runs, which come again with every batch."""
+    return tuple(itertools.chain(*(range(first, first + count) for first, count in _RUN.iter_unpack(runs))))
+
+
 def _read_times(reader: Reader, count: int) -> list[int]:
-    first, code = reader.unpack(struct.Struct("<qc"))
+    first, code = reader.unpack(_FIRST_TIME)
     if code not in (b"H", b"I", b"q"):
         raise Reject(f"batch: unknown tag {code!r} of times before byte {reader.at}")
-    steps = reader.unpack(struct.Struct(f"<{count - 1}{code.decode()}"))
+    steps = struct.unpack(f"<{count - 1}{code.decode()}", reader.take((count - 1) * _TIME_BYTES[code]))
     return list(itertools.accumulate(steps, initial=first))
 
 

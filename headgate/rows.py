@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -98,11 +98,11 @@ class Layouts:
 
 def read_rows(reader: Reader, columns: int, count: int) -> list[tuple[Value, ...]]:
     """`count` rows of `columns` values. Raises Reject for anything that `Layouts.write` does not write."""
-    tags = "".join(_runs(reader))
-    if len(tags) != columns:
-        raise Reject(f"batch: a layout of {len(tags)} columns for {columns} series before byte {reader.at}")
-    fixed = [i for i, tag in enumerate(tags) if tag in FIXED]
-    row = struct.Struct("<" + "".join(tags[i] for i in fixed))
+    runs = reader.take(_RUN.size * reader.u16())
+    width = sum(count for _, count in _RUN.iter_unpack(runs))
+    if width != columns:
+        raise Reject(f"batch: a layout of {width} columns for {columns} series before byte {reader.at}")
+    tags, fixed, row = _layout_of(reader, runs)
     data = reader.take(row.size * count)
     rows: list[tuple[Value, ...]] = list(row.iter_unpack(data)) if row.size else [()] * count
     if len(fixed) == columns:
@@ -114,6 +114,10 @@ def read_rows(reader: Reader, columns: int, count: int) -> list[tuple[Value, ...
         elif tag == NOTHING:
             found[i] = (None,) * count
     return list(zip(*(found[i] for i in range(columns)), strict=True))
+
+
+_Read = tuple[str, Sequence[int], struct.Struct]
+"""Each column's tag, those of fixed size, and the struct of these."""
 
 
 class Reader:
@@ -190,13 +194,24 @@ def _variable(tag: str, column: Sequence[Value]) -> bytes:
     return struct.pack("<I", len(data)) + data
 
 
-def _runs(reader: Reader) -> Iterator[str]:
-    for _ in range(reader.u16()):
-        code, count = reader.unpack(_RUN)
+def _layout_of(reader: Reader, runs: bytes) -> _Read:
+    found = _known_layout(runs)
+    if isinstance(found, str):
+        raise Reject(f"batch: unknown column tag {found!r} before byte {reader.at}")
+    return found
+
+
+@lru_cache(MAX_LAYOUTS)
+def _known_layout(runs: bytes) -> _Read | str:
+    """A layout, which comes again with every batch; or the tag in it that is none."""
+    tags = ""
+    for code, count in _RUN.iter_unpack(runs):
         tag = chr(code)
         if tag not in FIXED and tag not in VARIABLE and tag != NOTHING:
-            raise Reject(f"batch: unknown column tag {tag!r} before byte {reader.at}")
-        yield tag * count
+            return tag
+        tags += tag * count
+    fixed = [i for i, tag in enumerate(tags) if tag in FIXED]
+    return tags, fixed, struct.Struct("<" + "".join(tags[i] for i in fixed))
 
 
 def _read_variable(reader: Reader, tag: str, count: int) -> Sequence[Value]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import groupby, pairwise
+from functools import lru_cache, partial
+from itertools import accumulate, groupby, pairwise
 
-from headgate.columns import Columns, merged
+import numpy as np
+from numpy.typing import NDArray
+
+from headgate.columns import Columns, Rows, merged, sliced
 from headgate.envelope import bits
 from headgate.envelope.bits import Packed
 from headgate.envelope.header import COMPACT, Part, varint, zigzag
@@ -34,18 +37,35 @@ _GUESS_BYTES = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """One series over some times or windows, packed: what stands whole in an envelope.
+class _Block:
+    """Series over the same times or windows, packed: any run of them can stand in an envelope.
 
-    Lines of one `axis` that follow each other share it. `length`: how many samples, or windows.
+    Blocks of one `axis` that follow each other share it. `length`: how many samples, or windows, of each.
+    `plane(level, start, end)`: what the series from `start` to before `end` have on that level.
+    `halves(i)`: one series as two blocks of half the length.
     """
 
-    series: Series
+    series: tuple[Series, ...]
     axis: bytes
     length: int
-    head: bytes
-    columns: Sequence[Packed]
-    halves: Callable[[], list[_Line]]
+    heads: Sequence[bytes]
+    plane: Callable[[int, int, int], bytes]
+    halves: Callable[[int], list[_Block]]
+
+    def part(self, start: int, end: int) -> _Block:
+        """Some of the series."""
+        return _Block(
+            self.series[start:end],
+            self.axis,
+            self.length,
+            self.heads[start:end],
+            lambda level, first, last: self.plane(level, start + first, start + last),
+            lambda i: self.halves(start + i),
+        )
+
+
+_Cut = tuple[_Block, int, int]
+"""Of a block the series from one to before another."""
 
 
 def pack_samples(
@@ -55,11 +75,11 @@ def pack_samples(
 
     Raises Reject when a single sample does not fit, which `headgate.columns` rules out.
     """
-    lines = []
+    blocks: list[_Block] = []
     for columns in merged(groups):
-        for first in range(0, len(columns.times_ms), MAX_ROWS):
-            lines += _sample_lines(_rows(columns, first, first + MAX_ROWS))
-    return list(_fill("samples", lines, clock, room_bytes, book))
+        starts = range(0, len(columns.times_ms), MAX_ROWS)
+        blocks += [_sample_block(sliced(columns, first, first + MAX_ROWS)) for first in starts]
+    return list(_fill("samples", blocks, clock, room_bytes, book))
 
 
 def pack_windows(
@@ -73,119 +93,208 @@ def pack_windows(
     """Every row once; a part holds windows of one clock state. See `headgate.envelope.windows`."""
     parts: list[Part] = []
     for clock in sorted({window.clock for window in windows}):
-        lines = []
+        blocks = []
         for columns in in_columns(window for window in windows if window.clock is clock):
             for first in range(0, len(columns.starts_ms), MAX_ROWS):
-                lines += _window_lines(columns.part(first, first + MAX_ROWS), statistics, rounded=rounded)
-        parts += _fill("windows", lines, clock, room_bytes, book)
+                part = columns.part(first, first + MAX_ROWS)
+                blocks.append(_window_block(part, statistics, rounded=rounded))
+        parts += _fill("windows", blocks, clock, room_bytes, book)
     return parts
 
 
 def _fill(
-    kind: str, lines: list[_Line], clock: ClockState, room_bytes: int, book: SchemaBook
+    kind: str, blocks: list[_Block], clock: ClockState, room_bytes: int, book: SchemaBook
 ) -> Iterator[Part]:
-    """Parts that are nearly full: as many lines as the bytes of a value let expect, then fewer or more."""
-    at = 0
-    per_value = _GUESS_BYTES
-    while at < len(lines):
-        best: tuple[int, bytes, tuple[bytes, ...]] | None = None
-        count = _expected(lines, at, room_bytes / per_value)
-        while best is None or count > best[0]:
-            data, pages = _body(lines[at : at + count], book)
+    """Parts that are nearly full: as many series as the bytes of a value let expect, then fewer or more."""
+    at, per_value = 0, _GUESS_BYTES
+    while at < sum(len(block.heads) for block in blocks):
+        best: tuple[list[_Cut], bytes, tuple[bytes, ...]] | None = None
+        count = _expected(blocks, at, room_bytes / per_value)
+        while best is None or count > _count(best[0]):
+            cuts = list(_cuts(blocks, at, count))
+            data, pages = _body(cuts, book)
             size = len(data) + ID_BYTES * len(pages)
-            per_value = size / sum(line.length for line in lines[at : at + count])
-            expected = _expected(lines, at, room_bytes * _FULL / per_value)
+            per_value = size / _values(cuts)
+            expected = _expected(blocks, at, room_bytes * _FULL / per_value)
             if size <= room_bytes:
-                best = (count, data, pages)
+                best = (cuts, data, pages)
                 count = expected
             elif best is not None:
                 break
             elif count > 1:
                 count = min(count - 1, expected)
-            elif lines[at].length > 1:
-                lines[at : at + 1] = lines[at].halves()
+            elif cuts[0][0].length > 1:
+                blocks = _halved(blocks, cuts[0])
             else:
-                raise Reject(f"one value of {lines[at].series.name} does not fit into {room_bytes} B")
-        count, data, pages = best
-        samples = sum(line.length for line in lines[at : at + count]) if kind == "samples" else 0
-        yield Part(kind, clock, "", samples, COMPACT, data, pages)
-        at += count
+                block, first, _ = cuts[0]
+                raise Reject(f"one value of {block.series[first].name} does not fit into {room_bytes} B")
+        cuts, data, pages = best
+        yield Part(kind, clock, "", _values(cuts) if kind == "samples" else 0, COMPACT, data, pages)
+        at += _count(cuts)
 
 
-def _body(lines: Sequence[_Line], book: SchemaBook) -> tuple[bytes, tuple[bytes, ...]]:
+def _body(cuts: Sequence[_Cut], book: SchemaBook) -> tuple[bytes, tuple[bytes, ...]]:
     """The deflated body, and the ids of the schemas that it refers to."""
     pages: dict[bytes, int] = {}
-    blocks = [list(block) for _, block in groupby(lines, key=lambda line: line.axis)]
-    heads = [varint(len(blocks))]
-    for block in blocks:
-        heads += [block[0].axis, varint(len(block))]
+    groups = [list(group) for _, group in groupby(cuts, key=lambda cut: cut[0].axis)]
+    heads = [varint(len(groups))]
+    for group in groups:
+        heads += [group[0][0].axis, varint(_count(group))]
         before = -1
-        for line in block:
-            page, index = book.place(line.series)
-            heads += [varint(pages.setdefault(page, len(pages))), zigzag(index - before - 1), line.head]
-            before = index
-    return bits.deflated(heads, (column for line in lines for column in line.columns)), tuple(pages)
+        for cut in group:
+            before = _add_heads(heads, cut, before, pages, book)
+    planes = (block.plane(level, start, end) for level in range(8) for block, start, end in cuts)
+    return bits.deflated(heads, planes), tuple(pages)
 
 
-def _expected(lines: Sequence[_Line], at: int, values: float) -> int:
-    count = 0
-    for line in lines[at:]:
-        values -= line.length
-        if values < 0:
+def _add_heads(heads: list[bytes], cut: _Cut, before: int, pages: dict[bytes, int], book: SchemaBook) -> int:
+    """Heads of lines, each behind its schema and the distance from the index `before`; returns the last."""
+    block, start, end = cut
+    place = 0
+    for key, index, count in book.places(block.series):
+        first, last = max(start, place), min(end, place + count)
+        if first < last:
+            page = varint(pages.setdefault(key, len(pages)))
+            index += first - place
+            heads += [page, zigzag(index - before - 1), (page + zigzag(0)).join(block.heads[first:last])]
+            before = index + last - first - 1
+        place += count
+    return before
+
+
+def _cuts(blocks: Sequence[_Block], at: int, count: int) -> Iterator[_Cut]:
+    """The `count` series from the place `at` on, of all blocks."""
+    for block in blocks:
+        width = len(block.heads)
+        start, end = max(at, 0), min(at + count, width)
+        if start < end:
+            yield block, start, end
+        at -= width
+
+
+def _expected(blocks: Sequence[_Block], at: int, values: float) -> int:
+    """How many series from `at` on have so many values, one at least."""
+    found = 0
+    for block, start, end in _cuts(blocks, at, sum(len(block.heads) for block in blocks)):
+        fitting = int(values // block.length)
+        if fitting < end - start:
+            found += max(0, fitting)
             break
-        count += 1
-    return max(1, count)
+        found += end - start
+        values -= (end - start) * block.length
+    return max(1, found)
 
 
-def _sample_lines(columns: Columns) -> list[_Line]:
-    """Columns of doubles with the same decimals and no gaps are packed together, the others each alone."""
-    found: dict[int, Packed | None] = {}
-    alike: dict[int, list[int]] = {}
-    for i, series in enumerate(columns.series):
-        if series.kind == "f64" and series.decimals is not None and None not in columns.values[i]:
-            alike.setdefault(series.decimals, []).append(i)
-    for decimals, members in alike.items():
-        rows = [columns.values[i] for i in members]
-        found |= zip(members, bits.scaled_matrix(rows, decimals), strict=True)
-    axis = varint(len(columns.times_ms)) + _steps(columns.times_ms)
-    lines = []
-    for i, series in enumerate(columns.series):
-        packed = found.get(i) or bits.column(
-            columns.values[i], series.decimals, unsigned=series.kind == "u64"
-        )
-        packed = bits.with_quality(packed, columns.quality[i])
-        halves = partial(_sample_halves, columns, i)
-        lines.append(_Line(series, axis, len(columns.times_ms), packed.head, (packed,), halves))
-    return lines
+def _count(cuts: Iterable[_Cut]) -> int:
+    return sum(end - start for _, start, end in cuts)
 
 
-def _sample_halves(columns: Columns, i: int) -> list[_Line]:
+def _values(cuts: Iterable[_Cut]) -> int:
+    return sum((end - start) * block.length for block, start, end in cuts)
+
+
+def _halved(blocks: Sequence[_Block], cut: _Cut) -> list[_Block]:
+    """The same blocks, but for one series that becomes two of half the length."""
+    halved, at, _ = cut
+    found = []
+    for block in blocks:
+        if block is halved:
+            parts = [block.part(0, at), *block.halves(at), block.part(at + 1, len(block.heads))]
+            found += [part for part in parts if part.heads]
+        else:
+            found.append(block)
+    return found
+
+
+def _sample_block(columns: Columns) -> _Block:
+    """Columns of integers, or of doubles that are such / 10^decimals, in one table; the others each alone."""
+    series, count = columns.series, len(columns.times_ms)
+    whole, fits = _integers(columns)
+    table = bits.IntegerTable.of(whole)
+    odd: dict[int, Packed] = {}
+    for i in range(len(series)):
+        if not fits[i]:
+            unsigned = series[i].kind == "u64"
+            odd[i] = bits.column(columns.values[i], series[i].decimals, unsigned=unsigned)
+        if columns.quality[i] is not None:
+            packed = odd.get(i) or Packed(table.heads[i], table.planes(i))
+            odd[i] = bits.with_quality(packed, columns.quality[i])
+    heads = [odd[i].head if i in odd else head for i, head in enumerate(table.heads)] if odd else table.heads
+
+    def plane(level: int, start: int, end: int) -> bytes:
+        found = []
+        for i in sorted(i for i in odd if start <= i < end):
+            found += [table.plane(level, start, i), *odd[i].planes[level : level + 1]]
+            start = i + 1
+        return b"".join((*found, table.plane(level, start, end)))
+
+    axis = varint(count) + _steps(columns.times_ms)
+    return _Block(series, axis, count, heads, plane, partial(_sample_halves, columns))
+
+
+def _integers(columns: Columns) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """For each column integers modulo 2^64, and whether they are all that there is to its values."""
+    series, values = columns.series, columns.values
+    doubles, decimals, integers = _kinds(series)
+    shape = (len(series), len(columns.times_ms))
+    fits = np.zeros(shape[0], np.bool_)
+    if isinstance(values, Rows):
+        flat = np.frombuffer(b"".join(values.packed), np.uint64)
+        whole = flat.reshape(shape[::-1]).T.copy(order="C")
+        numbers = whole[doubles].view(np.float64)
+    else:
+        whole = np.zeros(shape, np.uint64)
+        gapless = np.array([None not in values[i] for i in doubles], np.bool_)
+        doubles, decimals = doubles[gapless], decimals[gapless]
+        numbers = np.array([values[i] for i in doubles], np.float64).reshape(len(doubles), shape[1])
+        integers = np.array([i for i in integers if None not in values[i]], np.int64)
+        for i in integers:
+            whole[i] = np.array(values[i], np.uint64 if series[i].kind == "u64" else np.int64).view(np.uint64)
+    fits[integers] = True
+    found, exact = bits.scaled(numbers, decimals)
+    whole[doubles], fits[doubles] = found.view(np.uint64), exact
+    return whole, fits
+
+
+@lru_cache(4_096)
+def _kinds(
+    series: tuple[Series, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Which are doubles that have decimals, their decimals, and which are integers."""
+    doubles = [i for i, each in enumerate(series) if each.kind == "f64" and each.decimals is not None]
+    integers = [i for i, each in enumerate(series) if each.kind in ("i64", "u64")]
+    decimals = [series[i].decimals for i in doubles]
+    return np.array(doubles, np.int64), np.array(decimals, np.int64), np.array(integers, np.int64)
+
+
+def _sample_halves(columns: Columns, i: int) -> list[_Block]:
     alone = Columns((columns.series[i],), columns.times_ms, (columns.values[i],), (columns.quality[i],))
     middle = len(columns.times_ms) // 2
-    return [*_sample_lines(_rows(alone, 0, middle)), *_sample_lines(_rows(alone, middle, 2 * middle + 1))]
+    return [_sample_block(sliced(alone, 0, middle)), _sample_block(sliced(alone, middle, 2 * middle + 1))]
 
 
-def _window_lines(columns: WindowColumns, statistics: frozenset[str], *, rounded: bool) -> list[_Line]:
+def _window_block(columns: WindowColumns, statistics: frozenset[str], *, rounded: bool) -> _Block:
     rows = [columns_of(series, row, statistics, rounded=rounded) for series, row in columns.rows.items()]
     shapes = [_Shape.of(row) for row in rows]
-    packed = iter(bits.number_columns([values for shape in shapes for values in shape.lists]))
-    axis = _window_axis(columns)
-    lines = []
-    for series, shape in zip(columns.rows, shapes, strict=True):
-        found = [next(packed) for _ in shape.lists]
-        head = shape.head + b"".join(column.head for column in found)
-        halves = partial(_window_halves, columns, series, statistics, rounded=rounded)
-        lines.append(_Line(series, axis, len(columns.starts_ms), head, found, halves))
-    return lines
+    lists = [values for shape in shapes for values in shape.lists]
+    places = list(accumulate((len(shape.lists) for shape in shapes), initial=0))  # where each line's begin
+    table = bits.number_table(lists)
+    heads = [
+        shape.head + b"".join(table.heads[first:end])
+        for shape, (first, end) in zip(shapes, pairwise(places), strict=True)
+    ]
 
+    def plane(level: int, start: int, end: int) -> bytes:
+        return table.plane(level, places[start], places[end])
 
-def _window_halves(
-    columns: WindowColumns, series: Series, statistics: frozenset[str], *, rounded: bool
-) -> list[_Line]:
-    alone = replace(columns, rows={series: columns.rows[series]})
-    middle = len(columns.starts_ms) // 2
-    halves = (alone.part(0, middle), alone.part(middle, len(columns.starts_ms)))
-    return [line for half in halves for line in _window_lines(half, statistics, rounded=rounded)]
+    def halves(i: int) -> list[_Block]:
+        series = tuple(columns.rows)[i]
+        alone = replace(columns, rows={series: columns.rows[series]})
+        count = len(columns.starts_ms)
+        parts = (alone.part(0, count // 2), alone.part(count // 2, count))
+        return [_window_block(part, statistics, rounded=rounded) for part in parts]
+
+    return _Block(tuple(columns.rows), _window_axis(columns), len(columns.starts_ms), heads, plane, halves)
 
 
 def _window_axis(columns: WindowColumns) -> bytes:
@@ -222,11 +331,3 @@ class _Shape:
 
 def _steps(numbers: Sequence[int]) -> bytes:
     return zigzag(numbers[0]) + b"".join(zigzag(after - before) for before, after in pairwise(numbers))
-
-
-def _rows(columns: Columns, start: int, end: int) -> Columns:
-    if start == 0 and end >= len(columns.times_ms):
-        return columns
-    part = slice(start, end)
-    quality = [None if codes is None else codes[part] for codes in columns.quality]
-    return Columns(columns.series, columns.times_ms[part], [v[part] for v in columns.values], quality)

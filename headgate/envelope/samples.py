@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from headgate.columns import Columns, merged, picked
+from headgate.columns import Columns, merged, picked, sliced
 from headgate.envelope import numbers
 from headgate.envelope.header import COLUMNS, Part
 from headgate.errors import Reject
@@ -26,7 +26,7 @@ def pack_samples(groups: Iterable[Columns], clock: ClockState, room_bytes: int) 
     packer = _Packer(clock, room_bytes)
     for columns in _told_apart(merged(groups)):
         for start in range(0, len(columns.times_ms), MAX_ROWS):
-            packer.add(_rows(columns, start, start + MAX_ROWS))
+            packer.add(sliced(columns, start, start + MAX_ROWS))
     return packer.finish()
 
 
@@ -52,8 +52,8 @@ class _Packer:
                 raise Reject(f"a sample of {series.name} does not fit into {self._room_bytes} B")
             alone = Columns((series,), columns.times_ms, (columns.values[i],), (quality[i],))
             middle = len(columns.times_ms) // 2
-            self.add(_rows(alone, 0, middle))
-            self.add(_rows(alone, middle, len(columns.times_ms)))
+            self.add(sliced(alone, 0, middle))
+            self.add(sliced(alone, middle, len(columns.times_ms)))
 
     def finish(self) -> list[Part]:
         self._flush()
@@ -120,14 +120,6 @@ class _Packer:
             text = f'"times":[{times}],"sets":[{sets}],"columns":{{{",".join(self._texts)}}}}}'
             self._parts.append(Part("samples", self._clock, text, self._samples, COLUMNS))
         self._clear()
-
-
-def _rows(columns: Columns, start: int, end: int) -> Columns:
-    if start == 0 and end >= len(columns.times_ms):
-        return columns
-    part = slice(start, end)
-    quality = [None if codes is None else codes[part] for codes in columns.quality]
-    return Columns(columns.series, columns.times_ms[part], [v[part] for v in columns.values], quality)
 
 
 def _told_apart(groups: Sequence[Columns]) -> Iterator[Columns]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headgate.envelope.header import Part
 from headgate.envelope.reports import pack_report
@@ -17,6 +17,10 @@ MAX_NEW = 4
 AGAIN_MS = 60_000
 """A page that the cloud asks for is not sent more often: the one under way may not have arrived."""
 _FRAME_BYTES = 80
+_MAX_KNOWN = 4_096
+
+Stretch = tuple[bytes, int, int]
+"""A page's id, an index in it, and how many series stand there one after the other."""
 
 
 class SchemaBook:
@@ -26,12 +30,22 @@ class SchemaBook:
         self._pages = {key: tuple(rows) for key, rows in pages.items()}
         self._places: dict[Series, tuple[bytes, int]] = {}
         self._told_ms: dict[bytes, int] = {}
+        self._known: dict[tuple[Series, ...], list[Stretch]] = {}
         for key, rows in self._pages.items():
             self._places |= {series: (key, i) for i, series in enumerate(rows)}
 
-    def place(self, series: Series) -> tuple[bytes, int]:
-        """The page's id and the series' index in it."""
-        return self._places[series]
+    def places(self, table: tuple[Series, ...]) -> list[Stretch]:
+        """Where each of these series stands, in their order."""
+        found = self._known.get(table)
+        if found is None:
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            found = self._known[table] = list(_stretches(self._places[series] for series in table))
+        return found
+
+    def knows(self, table: tuple[Series, ...]) -> bool:
+        """Whether these series, together, were looked for before: then they all have a place."""
+        return table in self._known
 
     def add(self, table: Iterable[Series], room_bytes: int, boot_ms: int) -> list[bytes]:
         """Make pages for the series that have none, in their order; returns the new ones' ids."""
@@ -76,6 +90,19 @@ def schema_id(rows: Sequence[Series]) -> bytes:
     """The first 8 B of the SHA-256 of the rows as JSON without spaces, all ASCII."""
     text = json.dumps([series_row(series) for series in rows], separators=(",", ":"))
     return hashlib.sha256(text.encode()).digest()[:ID_BYTES]
+
+
+def _stretches(places: Iterable[tuple[bytes, int]]) -> Iterator[Stretch]:
+    page, first, count = b"", 0, 0
+    for key, index in places:
+        if count and key == page and index == first + count:
+            count += 1
+            continue
+        if count:
+            yield page, first, count
+        page, first, count = key, index, 1
+    if count:
+        yield page, first, count
 
 
 def _pages(table: Sequence[Series], room_bytes: int) -> Iterable[tuple[Series, ...]]:

@@ -7,7 +7,9 @@ endian, the CRC is zlib's. A header is `u8 length, name, u8 type, value`.
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 from headgate.errors import Retry
@@ -37,7 +39,7 @@ class FrameError(Retry):
 class Frame:
     """One decoded frame. Integers of every width and timestamps (ms) are int, bytes and UUIDs are bytes."""
 
-    headers: dict[str, HeaderValue]
+    headers: Mapping[str, HeaderValue]
     payload: bytes
 
 
@@ -124,7 +126,9 @@ def _decode(frame: bytes, headers_bytes: int) -> Frame:
     )
 
 
-def _decode_headers(data: bytes) -> dict[str, HeaderValue]:
+@lru_cache(256)
+def _decode_headers(data: bytes) -> Mapping[str, HeaderValue]:
+    """All events of a subscription have the same ones."""
     headers: dict[str, HeaderValue] = {}
     at = 0
     try:

@@ -55,12 +55,14 @@ IDLE_COMMIT_MS = 1_000
 class HubTuning:
     """How often things happen; the defaults are the design's.
 
+    `seal_ms`: so long samples wait for others to share an envelope with, unless many do (`seal_samples`).
+
     `silence_ms`: a bridge that leaves announcements unanswered for so long is dead. Longer than it takes to
     start a component again, and than several announcements.
     """
 
     commit_ms: int = 1_000
-    seal_ms: int = 2_000
+    seal_ms: int = 4_000
     announce_ms: int = 10_000
     silence_ms: int = 90_000
     status_ms: int = 30_000
@@ -275,7 +277,8 @@ class _Hub:
                 await self._committer.until(due_ms)
             self._urgent = False
             await self._commit()
-            if self._pipeline.urgent or self._clock.boot_ms() - sealed_ms >= self._tuning.seal_ms:
+            waited_ms = self._clock.boot_ms() - sealed_ms
+            if self._pipeline.urgent or self._pipeline.full or waited_ms >= self._tuning.seal_ms:
                 sealed_ms = self._clock.boot_ms()
                 await self._seal()
 
@@ -287,13 +290,19 @@ class _Hub:
         arrived = self._intake.take()
         if not (arrived.batches or arrived.tables):
             pass
-        elif not await self._writer.call(self._retention.admits, arrived):
+        elif not await self._writer.call(self._admitted, arrived):
             self._intake.give_back(arrived)
         else:
-            await self._writer.call(self._pipeline.commit, arrived, self._clock.boot_ms())
             self._intake.committed(arrived)
             self._heard(arrived)
         await self._intake.answer()
+
+    def _admitted(self, arrived: Arrived) -> bool:
+        """In the store's thread: make it durable where there is room; returns whether."""
+        if not self._retention.admits(arrived):
+            return False
+        self._pipeline.commit(arrived, self._clock.boot_ms())
+        return True
 
     def _heard(self, arrived: Arrived) -> None:
         """Batches are durable."""

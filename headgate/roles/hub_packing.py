@@ -33,7 +33,7 @@ class Packing:
             return [Part("plain", clock, text, 1) for text in plain.readings(self._thing, groups)]
         if self.config.codec == "json":
             return samples.pack_samples(groups, clock, header.room_bytes(self._thing))
-        self._know((series for columns in groups for series in columns.series), boot_ms)
+        self._know(groups, boot_ms)
         room_bytes = header.room_bytes(self._thing, header.COMPACT)
         return compact.pack_samples(groups, clock, room_bytes, self._book)
 
@@ -46,7 +46,7 @@ class Packing:
         if self.config.codec == "json":
             room_bytes = header.room_bytes(self._thing)
             return windows.pack_windows(closed, room_bytes, statistics=chosen, rounded=rounded)
-        self._know((series for window in closed for series in window.rows), boot_ms)
+        self._add(tuple(dict.fromkeys(series for window in closed for series in window.rows)), boot_ms)
         room_bytes = header.room_bytes(self._thing, header.COMPACT)
         return compact.pack_windows(closed, room_bytes, self._book, statistics=chosen, rounded=rounded)
 
@@ -68,5 +68,10 @@ class Packing:
         keys = dict.fromkeys([*self._fresh, *self._book.again(sorted(wanted), boot_ms)])
         return [self._book.report(key, ClockState.SYNCED) for key in keys]
 
-    def _know(self, table: Iterable[Series], boot_ms: int) -> None:
+    def _know(self, groups: Iterable[Columns], boot_ms: int) -> None:
+        """Pages are made of all series together, as few as they fit."""
+        if not all(self._book.knows(columns.series) for columns in groups):
+            self._add(tuple(series for columns in groups for series in columns.series), boot_ms)
+
+    def _add(self, table: tuple[Series, ...], boot_ms: int) -> None:
         self._fresh += self._book.add(table, header.room_bytes(self._thing), boot_ms)

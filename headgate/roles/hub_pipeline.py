@@ -54,6 +54,7 @@ class PipelineTuning:
 
     Blocks of ten minutes of 1 Hz keep half a byte a sample; until then a sample takes 8 B of memory, and is
     read again from the journal at start. `mark_series`: of a dead bridge, how many are marked at a time.
+    `seal_samples`: so many are sealed at once, more would not become smaller for waiting.
     `health_pile_ms`: how old a heartbeat that waits for the cloud is before another joins it.
     """
 
@@ -62,6 +63,7 @@ class PipelineTuning:
     blocks_every_ms: int = 600_000
     blocks_samples: int = 600_000
     mark_series: int = 2_000
+    seal_samples: int = 100_000
     health_pile_ms: int = 3_600_000
     alarms: AlarmsTuning = field(default_factory=AlarmsTuning)
     time: TimeTuning = field(default_factory=TimeTuning)
@@ -133,6 +135,7 @@ class Pipeline:
     raw: bool = True
     _packing: Packing = field(init=False)
     _raw: list[_Raw] = field(default_factory=list)
+    _raw_samples: int = 0
     _windows: Windows = field(init=False)
     _closed: list[Window] = field(default_factory=list)
     _reports: list[Part] = field(default_factory=list)
@@ -159,6 +162,11 @@ class Pipeline:
     def urgent(self) -> bool:
         """Whether something waits that is to be sealed at once."""
         return self.watch.urgent
+
+    @property
+    def full(self) -> bool:
+        """Whether so much waits for its envelopes that no more should."""
+        return self._raw_samples >= self.tuning.seal_samples
 
     def recover(self, boot_ms: int) -> int:
         """Rebuild what was in memory from the journal; returns how many batches were replayed."""
@@ -335,6 +343,7 @@ class Pipeline:
             self.counters.windows += sum(not window.revision for window in self._closed)
             self.counters.corrected += sum(window.revision > 0 for window in self._closed)
             self._raw, self._closed, self._reports, self._health = [], [], [], []
+            self._raw_samples = 0
         self._seal_blocks(boot_ms)
         return queued
 
@@ -365,15 +374,17 @@ class Pipeline:
         batch, progress = item.batch, self.store.progress
         fresh = item.position >= progress.packed
         self._end = max(self._end, item.end)
-        groups, unfit = self._columns(batch, fresh)
+        groups = self._columns(batch, fresh)
         if item.position >= progress.blocks:
             for columns in groups:
                 self.store.keep(item.position, columns)
         if fresh:
             if groups:
                 self._fresh.add(batch)
+            samples = sum(map(len, groups))
             self.counters.batches += 1
-            self.counters.samples += sum(map(len, groups))
+            self.counters.samples += samples
+            self._raw_samples += samples
             if batch.dropped:
                 self.counters.dropped_by_bridges += batch.dropped
                 self._report_dropped(batch, batch.dropped, "shed by the bridge")
@@ -381,9 +392,9 @@ class Pipeline:
         if batch.clock is not ClockState.UNSYNCED:
             self.watch.samples(groups, item.position, batch.clock, fresh=fresh)
         if groups:
-            self._window(item, None if unfit else self.store.table(batch.dictionary), groups, boot_ms)
+            self._window(item, groups, boot_ms)
 
-    def _columns(self, batch: Batch, fresh: bool) -> tuple[list[Columns], int]:
+    def _columns(self, batch: Batch, fresh: bool) -> list[Columns]:
         try:
             table = self.store.table(batch.dictionary)
             if table is None:
@@ -394,7 +405,7 @@ class Pipeline:
             self._complaints.warning(batch.bridge, "%s: its samples are passed over", error)
             if fresh:
                 self._report_dropped(batch, sum(len(frame.series) for frame in batch.frames), str(error))
-            return [], 0
+            return []
         if unfit:
             self.counters.unfit += unfit
             self._complaints.warning(
@@ -403,7 +414,7 @@ class Pipeline:
                 batch.bridge,
                 unfit,
             )
-        return groups, unfit
+        return groups
 
     def _report_dropped(self, batch: Batch, count: int, why: str) -> None:
         """Have the cloud told, in the transaction that makes the rest of the batch sealed."""
@@ -411,10 +422,7 @@ class Pipeline:
         report = reports.dropped(f"{batch.bridge}/*", min(times), max(times), count, why, batch.clock)
         self.report(report)
 
-    def _window(
-        self, item: Journaled, table: Sequence[Series] | None, groups: Sequence[Columns], boot_ms: int
-    ) -> None:
-        """Into windows: rows as they came or, where there is no `table`, the columns of what fits."""
+    def _window(self, item: Journaled, groups: Sequence[Columns], boot_ms: int) -> None:
         batch = item.batch
         if batch.clock is ClockState.UNSYNCED:  # its times are no UTC: no window could be right
             for columns in groups:
@@ -423,7 +431,7 @@ class Pipeline:
         fresh = item.position >= self.store.progress.packed
         if not fresh and self._windows.rewound(groups, self._time.synced_ms):
             return
-        self._windows.add(item, table, groups, fresh=fresh, boot_ms=boot_ms)
+        self._windows.add(item, groups, fresh=fresh, boot_ms=boot_ms)
 
     def _parts(self, acks: Iterable[Ack], utc_ms: int, boot_ms: int) -> list[tuple[str, Part]]:
         live_from_ms = utc_ms - self.tuning.live_age_ms

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from headgate.columns import Columns
+from headgate.columns import Columns, Rows
 from headgate.limited_log import LimitedLog
 from headgate.model import Batch, Quality, Series, Window
 from headgate.store.doubted import Doubted
@@ -99,13 +99,12 @@ class Windows:
     def add(
         self,
         item: Journaled,
-        table: Sequence[Series] | None,
         groups: Sequence[Columns],
         *,
         fresh: bool,
         boot_ms: int,
     ) -> None:
-        """Take in a batch: its frames, or without a `table` (some values did not fit) the columns."""
+        """Take in a batch as its columns."""
         batch = item.batch
         heard = self._heard.get(batch.bridge)
         if heard is None:
@@ -113,16 +112,8 @@ class Windows:
         heard.boot_ms = boot_ms
         source = heard.source
         source.began(item.position, batch.clock, fresh=fresh)
-        if table is None:
-            for columns in groups:
-                _add_columns(source, columns)
-        else:
-            for frame in batch.frames:
-                key = (batch.dictionary, frame.series)
-                shape = source.known(key)
-                if shape is None:
-                    shape = source.shape(key, [table[i] for i in frame.series])
-                shape.add(frame.boot_ms + batch.utc_offset_ms, frame.values, frame.quality)
+        for columns in groups:
+            _add_columns(source, columns)
         source.ended()
 
     def _new_source(self, batch: Batch) -> Source:
@@ -209,6 +200,9 @@ class Windows:
 
 def _add_columns(source: Source, columns: Columns) -> None:
     shape = source.shape(columns.series, columns.series)
+    if isinstance(columns.values, Rows) and not any(columns.quality):
+        shape.add_packed(columns.times_ms, columns.values.packed)
+        return
     count = len(columns.times_ms)
     quality = [codes or bytes(count) for codes in columns.quality]
     for t_ms, row, codes in zip(

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from headgate.columns import Columns
+from headgate.columns import Columns, Rows
 from headgate.model import Kind, Series, Value
 
 Times = NDArray[np.int64]
@@ -129,9 +129,23 @@ class Stretch:
 
 def from_columns(group: Sequence[Columns], shape: Shape) -> Stretch:
     """Columns of a shape after each other. Their values fit their series' kinds (`headgate.columns`)."""
+    rows = [columns.values for columns in group if isinstance(columns.values, Rows)]
+    if len(rows) == len(group):
+        return _of_rows(group, rows, shape)
     if any(len(columns.times_ms) > 1 for columns in group):
         return joined([_stretch([columns], shape) for columns in group])
     return _stretch(group, shape)
+
+
+def _of_rows(group: Sequence[Columns], rows: Sequence[Rows], shape: Shape) -> Stretch:
+    flat = np.frombuffer(b"".join(row for part in rows for row in part.packed), np.uint64)
+    bits = flat.reshape(-1, len(shape.series)).T
+    values: dict[Kind, Values] = {}
+    for kind, places in shape.places.items():
+        found: NDArray[np.uint64] = np.ascontiguousarray(bits[list(places)])
+        values[kind] = found.view(DTYPES[kind])
+    times = np.array([t for columns in group for t in columns.times_ms], np.int64)
+    return Stretch(shape, times, values, {}, _qualities(group, len(shape.series)))
 
 
 def _stretch(group: Sequence[Columns], shape: Shape) -> Stretch:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headgate.config.stateroot import sync_directory
 
-_ZEROS = bytes(1 << 18)
+_ZEROS = bytes(1 << 14)
 
 
 class Disk:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from headgate.columns import MAX_TEXT_BYTES, from_batch, merged
+from headgate.columns import MAX_TEXT_BYTES, Columns, Rows, from_batch, merged, sliced
 from headgate.errors import Reject
 from headgate.model import Batch, ClockState, Frame, Kind, Quality, Series, Value
 
@@ -74,3 +74,40 @@ def test_columns_of_one_shape_become_one() -> None:
     (whole,) = merged(groups)
     assert [list(v) for v in whole.values] == [[0.0, 1.0, 2.0], [None, None, None]]
     assert whole.quality == [None, bytes([0, 1, 2])]
+
+
+NUMBERS = [Series("a/x"), Series("a/y", "", "i64"), Series("a/z", "", "u64")]
+
+
+def of_numbers(*rows: tuple[Value, ...]) -> Columns:
+    frames = [Frame(i, (0, 1, 2), row) for i, row in enumerate(rows)]
+    (columns,), _ = from_batch(a_batch(*frames), NUMBERS)
+    return columns
+
+
+def test_numbers_that_fit_stay_rows_and_read_as_columns() -> None:
+    rows = [(1.5, -1, 0), (-0.0, -(1 << 63), (1 << 64) - 1), (math.inf, (1 << 63) - 1, 7)]
+    columns = of_numbers(*rows)
+    assert isinstance(columns.values, Rows)
+    assert len(columns.values) == 3
+    assert [list(map(repr, column)) for column in columns.values] == [
+        list(map(repr, column)) for column in zip(*rows, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("odd", [(None, 1, 1), (1, 1, 1), (1.0, True, 1), (1.0, 1 << 63, 1), (1.0, 1, -1)])
+def test_one_value_that_does_not_fit_as_it_is_makes_columns(odd: tuple[Value, ...]) -> None:
+    assert not isinstance(of_numbers((1.0, 1, 1), odd).values, Rows)
+
+
+def test_rows_joined_and_sliced_are_what_the_columns_are() -> None:
+    rows: list[tuple[Value, ...]] = [(0.5, 1, 2), (1.5, 2, 3), (2.5, 3, 4)]
+    whole = of_numbers(*rows, (3.5, None, 5))
+    joined = merged([of_numbers(*rows[:1]), of_numbers(*rows[1:])])[0]
+    assert isinstance(joined.values, Rows)
+    assert [list(v) for v in joined.values] == [list(v) for v in sliced(whole, 0, 3).values]
+    part = sliced(joined, 1, 3)
+    assert isinstance(part.values, Rows)
+    assert [list(v) for v in part.values] == [[1.5, 2.5], [2, 3], [3, 4]]
+    mixed = merged([joined, whole])[0]
+    assert list(mixed.values[1]) == [1, 2, 3, 1, 2, 3, None]

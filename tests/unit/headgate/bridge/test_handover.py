@@ -118,7 +118,7 @@ async def test_a_new_hub_gets_what_the_old_one_did_not_acknowledge() -> None:
         silent, hub = HubDouble(bus, silent=True), HubDouble(bus)
         with silent.attached():
             handover.take(frame(1))
-            await clock.advance(1_000, turns=20)
+            await clock.advance(500, turns=20)
         with hub.attached():
             handover.hub_is_up()
             await clock.advance(1, turns=20)

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from gateway_sim.checker.compact import decode_compact
 from gateway_sim.checker.compact import schema as checker_schema
-from headgate.columns import Columns
+from headgate.columns import Columns, Rows, from_batch
 from headgate.envelope import compact, header
 from headgate.envelope.schemas import AGAIN_MS, SchemaBook
 from headgate.envelope.window_columns import columns_of
 from headgate.errors import Reject
-from headgate.model import ClockState, EnvelopeId, Series, Window, WindowRow
+from headgate.model import Batch, ClockState, EnvelopeId, Frame, Series, Window, WindowRow
 from headgate.uplink.acks import parse_acks
 from headgate_cloud import compact as cloud
 from headgate_cloud import decoder
@@ -205,7 +205,7 @@ def test_schemas_are_made_once_and_told_again_when_asked_but_not_at_once() -> No
     assert book.again(wanted, 1_000 + AGAIN_MS - 1) == []
     assert book.again(wanted, 1_000 + AGAIN_MS) == [keys[0]]
     again = SchemaBook({key: book.rows(key) for key in keys})
-    assert again.place(table[299]) == book.place(table[299])
+    assert again.places((table[299],)) == book.places((table[299],))
     assert again.again(wanted, 5) == [keys[0]]
 
 
@@ -239,3 +239,15 @@ def test_columns_of_more_rows_than_one_holds() -> None:
     bodies, told = cases.compact_samples([group], ClockState.SYNCED)
     assert sum(len(c.raw) for body in bodies for c in cloud.decode(body, told).columns) == 2_500
     assert compact.MAX_ROWS < 2_500
+
+
+@given(st.lists(st.tuples(*[DOUBLES] * 2, *[st.integers(-(1 << 63), (1 << 63) - 1)] * 2), min_size=1))
+def test_rows_and_columns_become_the_same_bytes(rows: list[tuple[float, float, int, int]]) -> None:
+    table = (Series("a/w", "V", "f64", 2), Series("a/x"), Series("a/y", "", "i64"), Series("b/z", "", "i64"))
+    frames = [Frame(7 * i, (0, 1, 2, 3), row) for i, row in enumerate(rows)]
+    batch = Batch("modbus", 1, 1, 1, b"", "", 0, ClockState.SYNCED, 0, frames)
+    groups, unfit = from_batch(batch, table)
+    assert not unfit
+    assert isinstance(groups[0].values, Rows)
+    lists = [Columns(g.series, g.times_ms, [list(v) for v in g.values], g.quality) for g in groups]
+    assert cases.compact_samples(groups, ClockState.SYNCED) == cases.compact_samples(lists, ClockState.SYNCED)

@@ -39,13 +39,17 @@ def pipeline(tmp_path: Path) -> Iterator[Pipeline]:
     store.close()
 
 
-def take(pipeline: Pipeline, seq: int, boot_ms: int, run_id: int = 1) -> list[Queued]:
+def take_only(pipeline: Pipeline, seq: int, boot_ms: int = 0, run_id: int = 1) -> Pipeline:
     frames = [Frame(boot_ms, (0, 1), (23.5, 1.25))]
     key = dictionary_hash(TABLE)
     batch = Batch("modbus", run_id, seq, 1, key, "", UTC_MS, ClockState.SYNCED, 0, frames)
     (wire,) = encode(batch)
     pipeline.commit(Arrived([TABLE], [(batch, wire)]), boot_ms)
-    return pipeline.seal([], UTC_MS + boot_ms, boot_ms)
+    return pipeline
+
+
+def take(pipeline: Pipeline, seq: int, boot_ms: int, run_id: int = 1) -> list[Queued]:
+    return take_only(pipeline, seq, boot_ms, run_id).seal([], UTC_MS + boot_ms, boot_ms)
 
 
 def told(queued: list[Queued]) -> dict[str, compact.Schema]:
@@ -116,3 +120,14 @@ def test_the_section_is_read_whole() -> None:
 def test_faults_are_named(given: dict[str, object], words: str) -> None:
     with pytest.raises(Reject, match=words):
         parse_mapping(given)
+
+
+def test_many_samples_that_wait_are_to_be_sealed(tmp_path: Path) -> None:
+    store = Store(StateRoot(tmp_path), "gw", 1)
+    pipeline = Pipeline(store, "gw", WindowsConfig(), (), PipelineTuning(seal_samples=3))
+    pipeline.recover(0)
+    assert not take_only(pipeline, 1).full
+    assert take_only(pipeline, 2).full
+    pipeline.seal([], UTC_MS + 10, 10)
+    assert not pipeline.full
+    store.close()
