@@ -9,7 +9,8 @@ from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 def on_event(event):
     message = json.loads(event.binary_message.message)
     for tag, sample in message["values"].items():
-        print(message["device"], tag, *(sample[key] for key in ("value", "unit", "quality", "t")), flush=True)
+        line = "{} {} {value} {unit} {quality} {t}\n".format(message["device"], tag, **sample)
+        print(line, end="", flush=True)
 
 
 client = GreengrassCoreIPCClientV2()
